@@ -1,0 +1,688 @@
+//! X.509 certificates as Sigstore uses them: fields, extensions, the claims that Fulcio writes.
+//!
+//! Parsing keeps the signed bytes as they came. Whether a certificate is *trusted* is decided in [`crate::chain`] and
+//! [`crate::verify`].
+
+use std::ops::Range;
+
+use const_oid::ObjectIdentifier;
+
+use crate::asn1::{self, Asn1Error, Reader, Tlv, tag};
+use crate::key::{KeyError, PublicKey, Scheme};
+use crate::time::UnixTime;
+
+/// Certificates larger than this are refused; Fulcio's are about 2 KiB.
+pub const MAX_CERTIFICATE: usize = 64 * 1024;
+/// More extensions than this are refused; Fulcio's certificates carry about 30.
+const MAX_EXTENSIONS: usize = 100;
+
+/// basicConstraints.
+pub const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+/// keyUsage.
+pub const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+/// extKeyUsage.
+pub const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+/// subjectAltName.
+pub const SUBJECT_ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+/// subjectKeyIdentifier.
+pub const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
+/// authorityKeyIdentifier.
+pub const AUTHORITY_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
+/// nameConstraints.
+pub const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+/// The list of embedded SCTs (RFC 6962 §3.3).
+pub const SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");
+/// The poison of a precertificate (RFC 6962 §3.1).
+pub const CT_POISON: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3");
+/// id-kp-codeSigning.
+pub const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
+/// id-kp-timeStamping.
+pub const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
+/// anyExtendedKeyUsage.
+pub const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+/// The arc of Fulcio's claims; a claim's number follows.
+pub const FULCIO_ARC: &str = "1.3.6.1.4.1.57264.1";
+/// The user name inside an otherName (Fulcio `docs/oid-info.md`, .7).
+pub const FULCIO_USERNAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
+
+/// The ways in which bytes are not a certificate of this field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The bytes are not DER of the right shape.
+    #[error("certificate is not DER: {0}")]
+    Asn1(#[from] Asn1Error),
+    /// An extension stands twice (RFC 5280 §4.2).
+    #[error("certificate extension {id} appears twice")]
+    DuplicateExtension {
+        /// Its OID in dotted form.
+        id: String,
+    },
+    /// A name holds other characters than its type allows.
+    #[error("certificate name of type {kind} is malformed")]
+    MalformedName {
+        /// The GeneralName's tag number.
+        kind: u8,
+    },
+    /// The key is none that Sigstore uses.
+    #[error("certificate key: {0}")]
+    Key(#[from] KeyError),
+    /// The signature algorithm inside differs from the one outside (RFC 5280 §4.1.1.2).
+    #[error("certificate names two different signature algorithms")]
+    SignatureAlgorithmMismatch,
+    /// The certificate is larger than [`MAX_CERTIFICATE`].
+    #[error("certificate of {length} bytes is larger than {MAX_CERTIFICATE}")]
+    TooLarge {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// It carries more extensions than any certificate of this field.
+    #[error("certificate has more than {MAX_EXTENSIONS} extensions")]
+    TooManyExtensions,
+    /// The version is not 3.
+    #[error("certificate is not of version 3")]
+    Version,
+}
+
+/// A name in subjectAltName.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AlternativeName {
+    /// dNSName.
+    Dns(String),
+    /// rfc822Name.
+    Email(String),
+    /// A name of another type, by its tag number.
+    Other(u8),
+    /// uniformResourceIdentifier.
+    Uri(String),
+    /// Fulcio's user name in an otherName: `user!domain`.
+    Username(String),
+}
+
+impl AlternativeName {
+    /// Returns the text that an identity is compared with, none for types that name no Sigstore identity.
+    pub fn identity(&self) -> Option<&str> {
+        match self {
+            Self::Email(text) | Self::Uri(text) | Self::Username(text) => Some(text),
+            Self::Dns(_) | Self::Other(_) => None,
+        }
+    }
+}
+
+/// What keyUsage allows; only the bits that this field asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Bit 0.
+    pub digital_signature: bool,
+    /// Bit 5.
+    pub certificate_sign: bool,
+}
+
+/// What basicConstraints says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BasicConstraints {
+    /// cA.
+    pub is_ca: bool,
+    /// pathLenConstraint.
+    pub path_length: Option<u64>,
+}
+
+/// What extKeyUsage allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendedKeyUsage {
+    /// Whether the extension is critical.
+    pub critical: bool,
+    /// The purposes, as content octets of their OIDs.
+    pub purposes: Vec<Vec<u8>>,
+}
+
+impl ExtendedKeyUsage {
+    /// Says whether this purpose is listed.
+    pub fn has(&self, purpose: &ObjectIdentifier) -> bool {
+        self.purposes
+            .iter()
+            .any(|listed| listed == purpose.as_bytes())
+    }
+}
+
+/// An extension as it stands in the certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Content octets of its OID.
+    pub id: Vec<u8>,
+    /// Whether a verifier that does not know it must refuse the certificate.
+    pub critical: bool,
+    /// What the OCTET STRING holds.
+    pub value: Vec<u8>,
+}
+
+/// A parsed certificate. It is well-formed; that says nothing about trust.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    der: Vec<u8>,
+    tbs: Range<usize>,
+    issuer: Vec<u8>,
+    subject: Vec<u8>,
+    serial: Vec<u8>,
+    not_before: UnixTime,
+    not_after: UnixTime,
+    public_key: PublicKey,
+    scheme: Scheme,
+    signature: Vec<u8>,
+    extensions: Vec<Extension>,
+    names: Vec<AlternativeName>,
+    basic_constraints: Option<BasicConstraints>,
+    key_usage: Option<KeyUsage>,
+    extended_key_usage: Option<ExtendedKeyUsage>,
+}
+
+impl Certificate {
+    /// Reads one DER certificate.
+    ///
+    /// # Errors
+    /// Any [`CertificateError`].
+    pub fn parse(der: &[u8]) -> Result<Self, CertificateError> {
+        if der.len() > MAX_CERTIFICATE {
+            return Err(CertificateError::TooLarge { length: der.len() });
+        }
+        let mut outer = asn1::only_sequence(der)?;
+        let tbs = outer.expect(tag::SEQUENCE)?;
+        let algorithm = outer.expect(tag::SEQUENCE)?;
+        let signature = outer.expect(tag::BIT_STRING)?.to_octets_of_bit_string()?;
+        outer.finish()?;
+
+        let mut fields = tbs.reader();
+        let version = fields
+            .optional(tag::context(0))?
+            .ok_or(CertificateError::Version)?;
+        if version.reader().tlv()?.to_u64()? != 2 {
+            return Err(CertificateError::Version);
+        }
+        let serial = fields.expect(tag::INTEGER)?.content.to_vec();
+        if fields.expect(tag::SEQUENCE)?.raw != algorithm.raw {
+            return Err(CertificateError::SignatureAlgorithmMismatch);
+        }
+        let issuer = fields.expect(tag::SEQUENCE)?.raw.to_vec();
+        let mut validity = fields.sequence()?;
+        let (not_before, not_after) = (validity.tlv()?.to_time()?, validity.tlv()?.to_time()?);
+        validity.finish()?;
+        let subject = fields.expect(tag::SEQUENCE)?.raw.to_vec();
+        let public_key = PublicKey::from_spki(fields.expect(tag::SEQUENCE)?.raw)?;
+        // issuerUniqueID and subjectUniqueID: RFC 5280 §4.1.2.8 forbids them to conforming CAs.
+        let extensions = match fields.optional(tag::context(3))? {
+            Some(wrapper) => read_extensions(wrapper)?,
+            None => Vec::new(),
+        };
+        fields.finish()?;
+
+        let tbs_start = tbs.raw.as_ptr() as usize - der.as_ptr() as usize;
+        let find = |id: &ObjectIdentifier| extensions.iter().find(|each| each.id == id.as_bytes());
+        Ok(Self {
+            tbs: tbs_start..tbs_start + tbs.raw.len(),
+            issuer,
+            subject,
+            serial,
+            not_before,
+            not_after,
+            public_key,
+            scheme: Scheme::from_algorithm_identifier(algorithm)?,
+            signature: signature.to_vec(),
+            names: find(&SUBJECT_ALTERNATIVE_NAME).map_or(Ok(Vec::new()), read_names)?,
+            basic_constraints: find(&BASIC_CONSTRAINTS)
+                .map(read_basic_constraints)
+                .transpose()?,
+            key_usage: find(&KEY_USAGE).map(read_key_usage).transpose()?,
+            extended_key_usage: find(&EXTENDED_KEY_USAGE).map(read_purposes).transpose()?,
+            extensions,
+            der: der.to_vec(),
+        })
+    }
+
+    /// Returns the DER bytes as they were given.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Returns the signed part, DER of TBSCertificate.
+    pub fn to_be_signed(&self) -> &[u8] {
+        &self.der[self.tbs.clone()]
+    }
+
+    /// Returns the DER of the issuer's name.
+    pub fn issuer(&self) -> &[u8] {
+        &self.issuer
+    }
+
+    /// Returns the DER of the subject's name.
+    pub fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// Returns the content octets of the serial number.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// Returns the first moment of validity.
+    pub const fn not_before(&self) -> UnixTime {
+        self.not_before
+    }
+
+    /// Returns the last second of validity.
+    pub const fn not_after(&self) -> UnixTime {
+        self.not_after
+    }
+
+    /// Says whether `time` lies in the validity, both ends included.
+    ///
+    /// The last second counts to its end: notAfter has whole seconds, a timestamp may have a fraction.
+    pub fn is_valid_at(&self, time: UnixTime) -> bool {
+        self.not_before <= time && time.floor_seconds() <= self.not_after
+    }
+
+    /// Returns the certified key.
+    pub const fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// Returns the subjectAltName's entries in order.
+    pub fn names(&self) -> &[AlternativeName] {
+        &self.names
+    }
+
+    /// Returns basicConstraints.
+    pub const fn basic_constraints(&self) -> Option<BasicConstraints> {
+        self.basic_constraints
+    }
+
+    /// Returns keyUsage.
+    pub const fn key_usage(&self) -> Option<KeyUsage> {
+        self.key_usage
+    }
+
+    /// Returns extKeyUsage.
+    pub const fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage> {
+        self.extended_key_usage.as_ref()
+    }
+
+    /// Returns all extensions in order.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// Finds an extension.
+    pub fn extension(&self, id: &ObjectIdentifier) -> Option<&Extension> {
+        self.extensions.iter().find(|each| each.id == id.as_bytes())
+    }
+
+    /// Returns the dotted OID of a critical extension that this crate does not understand.
+    pub fn unknown_critical_extension(&self) -> Option<String> {
+        const KNOWN: [ObjectIdentifier; 7] = [
+            BASIC_CONSTRAINTS,
+            KEY_USAGE,
+            EXTENDED_KEY_USAGE,
+            SUBJECT_ALTERNATIVE_NAME,
+            SUBJECT_KEY_IDENTIFIER,
+            AUTHORITY_KEY_IDENTIFIER,
+            NAME_CONSTRAINTS,
+        ];
+        let unknown = |each: &&Extension| {
+            each.critical && !KNOWN.iter().any(|known| each.id == known.as_bytes())
+        };
+        self.extensions
+            .iter()
+            .find(unknown)
+            .map(|each| dotted(&each.id))
+    }
+
+    /// Returns the subjectKeyIdentifier's octets.
+    pub fn subject_key_id(&self) -> Option<&[u8]> {
+        let value = &self.extension(&SUBJECT_KEY_IDENTIFIER)?.value;
+        Some(Reader::new(value).expect(tag::OCTET_STRING).ok()?.content)
+    }
+
+    /// Returns the keyIdentifier of authorityKeyIdentifier.
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        let value = &self.extension(&AUTHORITY_KEY_IDENTIFIER)?.value;
+        let mut fields = asn1::only_sequence(value).ok()?;
+        Some(fields.optional(tag::context_primitive(0)).ok()??.content)
+    }
+
+    /// Says whether subject and issuer are the same name.
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    /// Says whether `issuer` signed this certificate: names, key identifiers and the signature agree.
+    pub fn is_signed_by(&self, issuer: &Self) -> bool {
+        self.may_be_issued_by(issuer) && self.verify_signature(issuer.public_key()).is_ok()
+    }
+
+    /// Says whether names and key identifiers let `issuer` be the issuer.
+    pub fn may_be_issued_by(&self, issuer: &Self) -> bool {
+        let identifiers_agree = match (self.authority_key_id(), issuer.subject_key_id()) {
+            (Some(wanted), Some(found)) => wanted == found,
+            _ => true,
+        };
+        self.issuer == issuer.subject && identifiers_agree
+    }
+
+    /// Verifies the signature with the issuer's key.
+    ///
+    /// # Errors
+    /// `SchemeMismatch`, `BadSignature`.
+    pub fn verify_signature(&self, issuer_key: &PublicKey) -> Result<(), KeyError> {
+        issuer_key.verify_with(self.scheme, self.to_be_signed(), &self.signature)
+    }
+
+    /// Returns what Fulcio wrote for `claim`, none where it is absent or not text.
+    pub fn claim(&self, claim: Claim) -> Option<&str> {
+        let extension = self.extensions.iter().find(|each| each.id == claim.id())?;
+        if claim.is_raw() {
+            return std::str::from_utf8(&extension.value).ok();
+        }
+        let mut reader = Reader::new(&extension.value);
+        let text = reader.expect(tag::UTF8_STRING).ok()?;
+        reader.finish().ok()?;
+        std::str::from_utf8(text.content).ok()
+    }
+
+    /// Returns the OIDC issuer that Fulcio wrote: the current extension (.8), else the older one (.1).
+    pub fn oidc_issuer(&self) -> Option<&str> {
+        self.claim(Claim::Issuer)
+            .or_else(|| self.claim(Claim::IssuerV1))
+    }
+
+    /// Returns the names' DER as text for people: `CN=…, O=…`.
+    pub fn subject_text(&self) -> String {
+        name_text(&self.subject)
+    }
+
+    /// Returns the issuer's name as text for people.
+    pub fn issuer_text(&self) -> String {
+        name_text(&self.issuer)
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Certificate")
+            .field("serial", &hex::encode(&self.serial))
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What Fulcio copies from a token into a certificate (`docs/oid-info.md` of Fulcio).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the table in Fulcio's oid-info"
+)]
+pub enum Claim {
+    IssuerV1,
+    GithubWorkflowTrigger,
+    GithubWorkflowSha,
+    GithubWorkflowName,
+    GithubWorkflowRepository,
+    GithubWorkflowRef,
+    Issuer,
+    BuildSignerUri,
+    BuildSignerDigest,
+    RunnerEnvironment,
+    SourceRepositoryUri,
+    SourceRepositoryDigest,
+    SourceRepositoryRef,
+    SourceRepositoryIdentifier,
+    SourceRepositoryOwnerUri,
+    SourceRepositoryOwnerIdentifier,
+    BuildConfigUri,
+    BuildConfigDigest,
+    BuildTrigger,
+    RunInvocationUri,
+    SourceRepositoryVisibility,
+    DeploymentEnvironment,
+    TokenSubject,
+}
+
+impl Claim {
+    /// Number under [`FULCIO_ARC`] and name in flags and reports.
+    pub const ALL: [(Self, u8, &'static str); 23] = [
+        (Self::IssuerV1, 1, "issuer-v1"),
+        (Self::GithubWorkflowTrigger, 2, "github-workflow-trigger"),
+        (Self::GithubWorkflowSha, 3, "github-workflow-sha"),
+        (Self::GithubWorkflowName, 4, "github-workflow-name"),
+        (
+            Self::GithubWorkflowRepository,
+            5,
+            "github-workflow-repository",
+        ),
+        (Self::GithubWorkflowRef, 6, "github-workflow-ref"),
+        (Self::Issuer, 8, "issuer"),
+        (Self::BuildSignerUri, 9, "build-signer-uri"),
+        (Self::BuildSignerDigest, 10, "build-signer-digest"),
+        (Self::RunnerEnvironment, 11, "runner-environment"),
+        (Self::SourceRepositoryUri, 12, "source-repository-uri"),
+        (Self::SourceRepositoryDigest, 13, "source-repository-digest"),
+        (Self::SourceRepositoryRef, 14, "source-repository-ref"),
+        (
+            Self::SourceRepositoryIdentifier,
+            15,
+            "source-repository-identifier",
+        ),
+        (
+            Self::SourceRepositoryOwnerUri,
+            16,
+            "source-repository-owner-uri",
+        ),
+        (
+            Self::SourceRepositoryOwnerIdentifier,
+            17,
+            "source-repository-owner-identifier",
+        ),
+        (Self::BuildConfigUri, 18, "build-config-uri"),
+        (Self::BuildConfigDigest, 19, "build-config-digest"),
+        (Self::BuildTrigger, 20, "build-trigger"),
+        (Self::RunInvocationUri, 21, "run-invocation-uri"),
+        (
+            Self::SourceRepositoryVisibility,
+            22,
+            "source-repository-visibility",
+        ),
+        (Self::DeploymentEnvironment, 23, "deployment-environment"),
+        (Self::TokenSubject, 24, "token-subject"),
+    ];
+
+    /// Returns the name used in flags and reports.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or("", |row| row.2)
+    }
+
+    /// Finds a claim by its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|row| row.2 == name).map(|row| row.0)
+    }
+
+    /// Returns the number under [`FULCIO_ARC`].
+    pub fn number(self) -> u8 {
+        Self::ALL
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or(0, |row| row.1)
+    }
+
+    /// Returns the content octets of the extension's OID.
+    pub fn id(self) -> Vec<u8> {
+        // 1.3.6.1.4.1.57264.1, in base 128.
+        vec![
+            0x2b,
+            0x06,
+            0x01,
+            0x04,
+            0x01,
+            0x83,
+            0xbf,
+            0x30,
+            0x01,
+            self.number(),
+        ]
+    }
+
+    /// Says whether the extension holds bare text (.1 to .6) rather than a DER UTF8String.
+    pub fn is_raw(self) -> bool {
+        self.number() <= 6
+    }
+}
+
+/// Prints the content octets of an OID in dotted form, whatever the size of its arcs.
+pub fn dotted(id: &[u8]) -> String {
+    let mut arcs: Vec<String> = Vec::new();
+    let mut arc: u128 = 0;
+    for byte in id {
+        arc = arc.checked_shl(7).unwrap_or(u128::MAX) | u128::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if arcs.is_empty() {
+            let first = (arc / 40).min(2);
+            arcs.push(first.to_string());
+            arcs.push((arc - first * 40).to_string());
+        } else {
+            arcs.push(arc.to_string());
+        }
+        arc = 0;
+    }
+    arcs.join(".")
+}
+
+fn read_extensions(wrapper: Tlv<'_>) -> Result<Vec<Extension>, CertificateError> {
+    let mut list = asn1::only_sequence(wrapper.content)?;
+    let mut extensions: Vec<Extension> = Vec::new();
+    while !list.is_empty() {
+        if extensions.len() == MAX_EXTENSIONS {
+            return Err(CertificateError::TooManyExtensions);
+        }
+        let mut fields = list.sequence()?;
+        let id = fields.expect(tag::OID)?.content.to_vec();
+        let critical = match fields.optional(tag::BOOLEAN)? {
+            Some(flag) => flag.to_bool()?,
+            None => false,
+        };
+        let value = fields.expect(tag::OCTET_STRING)?.content.to_vec();
+        fields.finish()?;
+        if extensions.iter().any(|each| each.id == id) {
+            return Err(CertificateError::DuplicateExtension { id: dotted(&id) });
+        }
+        extensions.push(Extension {
+            id,
+            critical,
+            value,
+        });
+    }
+    Ok(extensions)
+}
+
+fn read_names(extension: &Extension) -> Result<Vec<AlternativeName>, CertificateError> {
+    let mut list = asn1::only_sequence(&extension.value)?;
+    let mut names = Vec::new();
+    while !list.is_empty() {
+        names.push(read_name(list.tlv()?)?);
+    }
+    Ok(names)
+}
+
+/// Reads one GeneralName (RFC 5280 §4.2.1.6).
+pub(crate) fn read_name(element: Tlv<'_>) -> Result<AlternativeName, CertificateError> {
+    let kind = element.tag & 0x1f;
+    let text = || match std::str::from_utf8(element.content) {
+        // The three kinds are IA5String.
+        Ok(text) if text.is_ascii() && !text.is_empty() => Ok(text.to_owned()),
+        _ => Err(CertificateError::MalformedName { kind }),
+    };
+    Ok(match element.tag {
+        0xa0 => read_other_name(element)?,
+        0x81 => AlternativeName::Email(text()?),
+        0x82 => AlternativeName::Dns(text()?),
+        0x86 => AlternativeName::Uri(text()?),
+        _ => AlternativeName::Other(kind),
+    })
+}
+
+fn read_other_name(element: Tlv<'_>) -> Result<AlternativeName, CertificateError> {
+    let mut fields = element.reader();
+    let id = fields.expect(tag::OID)?.content;
+    let value = fields.expect(tag::context(0))?;
+    fields.finish()?;
+    if id != FULCIO_USERNAME.as_bytes() {
+        return Ok(AlternativeName::Other(0));
+    }
+    let mut inner = value.reader();
+    let text = inner.expect(tag::UTF8_STRING)?.to_text()?;
+    inner.finish()?;
+    Ok(AlternativeName::Username(text.to_owned()))
+}
+
+fn read_basic_constraints(extension: &Extension) -> Result<BasicConstraints, CertificateError> {
+    let mut fields = asn1::only_sequence(&extension.value)?;
+    let is_ca = fields
+        .optional(tag::BOOLEAN)?
+        .map_or(Ok(false), |flag| flag.to_bool())?;
+    let path_length = fields
+        .optional(tag::INTEGER)?
+        .map(|number| number.to_u64())
+        .transpose()?;
+    fields.finish()?;
+    Ok(BasicConstraints { is_ca, path_length })
+}
+
+fn read_key_usage(extension: &Extension) -> Result<KeyUsage, CertificateError> {
+    let mut reader = Reader::new(&extension.value);
+    let bits = reader.expect(tag::BIT_STRING)?;
+    reader.finish()?;
+    // The first octet counts unused bits; bit 0 is the highest of the second.
+    let first = bits.content.get(1).copied().unwrap_or(0);
+    Ok(KeyUsage {
+        digital_signature: first & 0x80 != 0,
+        certificate_sign: first & 0x04 != 0,
+    })
+}
+
+fn read_purposes(extension: &Extension) -> Result<ExtendedKeyUsage, CertificateError> {
+    let mut list = asn1::only_sequence(&extension.value)?;
+    let mut purposes = Vec::new();
+    while !list.is_empty() {
+        purposes.push(list.expect(tag::OID)?.content.to_vec());
+    }
+    Ok(ExtendedKeyUsage {
+        critical: extension.critical,
+        purposes,
+    })
+}
+
+/// Prints a Name's attributes that people use; the rest by OID.
+fn name_text(der: &[u8]) -> String {
+    fn attributes(der: &[u8]) -> Result<Vec<String>, Asn1Error> {
+        let mut out = Vec::new();
+        let mut sets = asn1::only_sequence(der)?;
+        while !sets.is_empty() {
+            let mut attribute = sets.expect(tag::SET)?.reader().sequence()?;
+            let id = attribute.expect(tag::OID)?.content;
+            let value = attribute.tlv()?;
+            let name = match id {
+                [0x55, 0x04, 0x03] => "CN".to_owned(),
+                [0x55, 0x04, 0x06] => "C".to_owned(),
+                [0x55, 0x04, 0x0a] => "O".to_owned(),
+                [0x55, 0x04, 0x0b] => "OU".to_owned(),
+                other => dotted(other),
+            };
+            out.push(format!("{name}={}", String::from_utf8_lossy(value.content)));
+        }
+        Ok(out)
+    }
+    attributes(der).unwrap_or_default().join(", ")
+}

@@ -1,0 +1,563 @@
+//! Certification paths: who issued a certificate, and whether every link allowed it at a given time.
+//!
+//! Paths in this field have one to four certificates and explicit candidates, so the check is written out: time of
+//! every certificate, CA, path length, key usage, purposes, name constraints, unknown critical extensions.
+
+use const_oid::ObjectIdentifier;
+
+use crate::asn1::{self, tag};
+use crate::certificate::{
+    self, ANY_PURPOSE, AlternativeName, Certificate, NAME_CONSTRAINTS, TIME_STAMPING,
+};
+use crate::time::{UnixTime, Validity};
+
+/// Longer paths than this are not searched for.
+const MAX_PATH: usize = 8;
+
+/// The ways in which a chain is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// No certificate of a trusted authority issued it.
+    #[error("issued by {issuer:?}, which no trusted authority signs for")]
+    UnknownIssuer {
+        /// The issuer's name as text.
+        issuer: String,
+    },
+    /// A certificate of the path is not valid at the signing time.
+    #[error("certificate {subject:?} is valid from {not_before} to {not_after}, not at {time}")]
+    NotValidAt {
+        /// The certificate's name as text.
+        subject: String,
+        /// First moment of validity.
+        not_before: UnixTime,
+        /// Last second of validity.
+        not_after: UnixTime,
+        /// The time in question.
+        time: UnixTime,
+    },
+    /// The authority was not in service at the signing time.
+    #[error("authority {authority:?} was trusted {validity}, not at {time}")]
+    AuthorityNotValidAt {
+        /// Its address.
+        authority: String,
+        /// When it is trusted.
+        validity: Validity,
+        /// The time in question.
+        time: UnixTime,
+    },
+    /// An issuing certificate is not a CA's.
+    #[error("certificate {subject:?} issues without being a CA")]
+    NotCa {
+        /// Its name as text.
+        subject: String,
+    },
+    /// A leaf is a CA.
+    #[error("signing certificate is a CA")]
+    LeafIsCa,
+    /// A path is longer than an issuing certificate allows.
+    #[error("certificate {subject:?} allows {allowed} CAs below it, there are {found}")]
+    PathLength {
+        /// Its name as text.
+        subject: String,
+        /// pathLenConstraint.
+        allowed: u64,
+        /// CAs below.
+        found: u64,
+    },
+    /// keyUsage is absent or forbids what the certificate does.
+    #[error("certificate {subject:?} lacks the key usage {needed}")]
+    KeyUsage {
+        /// Its name as text.
+        subject: String,
+        /// `digitalSignature` or `keyCertSign`.
+        needed: &'static str,
+    },
+    /// extKeyUsage is absent or does not list the purpose.
+    #[error("certificate {subject:?} is not for {purpose}")]
+    Purpose {
+        /// Its name as text.
+        subject: String,
+        /// `codeSigning` or `timeStamping`.
+        purpose: Purpose,
+    },
+    /// A critical extension is not understood (RFC 5280 §4.2).
+    #[error("certificate {subject:?} has the unknown critical extension {id}")]
+    UnknownCriticalExtension {
+        /// Its name as text.
+        subject: String,
+        /// The extension's OID.
+        id: String,
+    },
+    /// A name is outside of what an issuing certificate allows.
+    #[error("name {name:?} is outside of the constraints of {subject:?}")]
+    NameConstraint {
+        /// The issuing certificate's name as text.
+        subject: String,
+        /// The name.
+        name: String,
+    },
+    /// Name constraints are of a form that this crate does not evaluate.
+    #[error("certificate {subject:?} has name constraints that cannot be evaluated")]
+    UnsupportedConstraint {
+        /// The issuing certificate's name as text.
+        subject: String,
+    },
+}
+
+/// What a leaf is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signing artifacts.
+    CodeSigning,
+    /// Signing timestamps.
+    TimeStamping,
+}
+
+impl Purpose {
+    const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::CodeSigning => certificate::CODE_SIGNING,
+            Self::TimeStamping => certificate::TIME_STAMPING,
+        }
+    }
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::CodeSigning => "codeSigning",
+            Self::TimeStamping => "timeStamping",
+        })
+    }
+}
+
+/// A trusted chain: its certificates issue each other in order, the last one is the anchor.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    certificates: Vec<Certificate>,
+    validity: Validity,
+    uri: String,
+}
+
+/// A trusted chain does not hold together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// It has no certificate.
+    #[error("chain is empty")]
+    Empty,
+    /// A certificate is not signed by the next one.
+    #[error("certificate {index} of the chain is not signed by the next one")]
+    BrokenLink {
+        /// Which, from 0.
+        index: usize,
+    },
+}
+
+impl Authority {
+    /// Returns the authority, once its chain is seen to hold together. This verifies one signature a link, once.
+    ///
+    /// # Errors
+    /// `Empty`, `BrokenLink`.
+    pub fn new(
+        certificates: Vec<Certificate>,
+        validity: Validity,
+        uri: &str,
+    ) -> Result<Self, AuthorityError> {
+        if certificates.is_empty() {
+            return Err(AuthorityError::Empty);
+        }
+        for (index, pair) in certificates.windows(2).enumerate() {
+            let [child, parent] = pair else { continue };
+            if !child.is_signed_by(parent) {
+                return Err(AuthorityError::BrokenLink { index });
+            }
+        }
+        Ok(Self {
+            certificates,
+            validity,
+            uri: uri.to_owned(),
+        })
+    }
+
+    /// Returns the certificates, the issuing one first.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// Returns the address, for reports.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Returns the time in which the authority is trusted.
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// Requires that the authority was in service at `time`.
+    ///
+    /// # Errors
+    /// `AuthorityNotValidAt`.
+    pub fn require_valid_at(&self, time: UnixTime) -> Result<(), ChainError> {
+        if self.validity.contains(time) {
+            return Ok(());
+        }
+        let authority = self.uri.clone();
+        Err(ChainError::AuthorityNotValidAt {
+            authority,
+            validity: self.validity,
+            time,
+        })
+    }
+}
+
+/// A path from a leaf to an anchor: every signature on it is verified. Times and purposes are asked separately.
+#[derive(Clone, Debug)]
+pub struct Path<'a> {
+    leaf: &'a Certificate,
+    /// The issuers in order, the anchor last.
+    issuers: Vec<&'a Certificate>,
+    authority: &'a Authority,
+}
+
+impl<'a> Path<'a> {
+    /// Finds the path of `leaf` through `intermediates` (untrusted) into one of `authorities`.
+    ///
+    /// # Errors
+    /// `UnknownIssuer`.
+    pub fn find(
+        leaf: &'a Certificate,
+        intermediates: &'a [Certificate],
+        authorities: &'a [Authority],
+    ) -> Result<Self, ChainError> {
+        for authority in authorities {
+            // A timestamp authority's own leaf is listed as trusted.
+            if let Some(at) = authority.certificates.iter().position(|each| each == leaf) {
+                let issuers = authority.certificates[at + 1..].iter().collect();
+                return Ok(Self {
+                    leaf,
+                    issuers,
+                    authority,
+                });
+            }
+            if let Some(issuers) = climb(leaf, intermediates, authority) {
+                return Ok(Self {
+                    leaf,
+                    issuers,
+                    authority,
+                });
+            }
+        }
+        Err(ChainError::UnknownIssuer {
+            issuer: leaf.issuer_text(),
+        })
+    }
+
+    /// Returns the authority in which the path ends.
+    pub const fn authority(&self) -> &'a Authority {
+        self.authority
+    }
+
+    /// Returns the leaf's issuer: the certificate whose key SCTs name.
+    pub fn issuer(&self) -> &'a Certificate {
+        self.issuers.first().copied().unwrap_or(self.leaf)
+    }
+
+    /// Requires that leaf, issuers and authority were good at `time`, and that the path is one for `purpose`.
+    ///
+    /// # Errors
+    /// Any [`ChainError`] but `UnknownIssuer`.
+    pub fn require(&self, purpose: Purpose, time: UnixTime) -> Result<(), ChainError> {
+        self.authority.require_valid_at(time)?;
+        require_leaf(self.leaf, purpose, time)?;
+        let anchor = self.issuers.len().saturating_sub(1);
+        for (depth, issuer) in self.issuers.iter().enumerate() {
+            require_time(issuer, time)?;
+            require_known_extensions(issuer)?;
+            require_ca(issuer, self.below(depth), depth == anchor)?;
+            require_chained_purpose(issuer, purpose)?;
+            for certificate in std::iter::once(&self.leaf).chain(&self.issuers[..depth]) {
+                require_names(issuer, certificate)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the CAs below the issuer at `depth`; self-issued ones do not count (RFC 5280 §4.2.1.9).
+    fn below(&self, depth: usize) -> u64 {
+        self.issuers[..depth]
+            .iter()
+            .filter(|each| !each.is_self_issued())
+            .count() as u64
+    }
+}
+
+fn climb<'a>(
+    leaf: &'a Certificate,
+    intermediates: &'a [Certificate],
+    authority: &'a Authority,
+) -> Option<Vec<&'a Certificate>> {
+    let mut path: Vec<&Certificate> = Vec::new();
+    let mut current = leaf;
+    while path.len() < MAX_PATH {
+        let trusted = &authority.certificates;
+        if let Some(at) = trusted
+            .iter()
+            .position(|issuer| current.is_signed_by(issuer))
+        {
+            path.extend(&trusted[at..]);
+            return Some(path);
+        }
+        let unused = |each: &&Certificate| !path.contains(each) && current.is_signed_by(each);
+        let next = intermediates.iter().find(unused)?;
+        path.push(next);
+        current = next;
+    }
+    None
+}
+
+fn require_leaf(leaf: &Certificate, purpose: Purpose, time: UnixTime) -> Result<(), ChainError> {
+    require_time(leaf, time)?;
+    require_known_extensions(leaf)?;
+    if leaf
+        .basic_constraints()
+        .is_some_and(|constraints| constraints.is_ca)
+    {
+        return Err(ChainError::LeafIsCa);
+    }
+    let subject = || leaf.subject_text();
+    // spec: RFC 3161 §2.3 asks for no keyUsage of a TSA; where it is there it must allow signatures.
+    let signs = match (leaf.key_usage(), purpose) {
+        (Some(usage), _) => usage.digital_signature,
+        (None, Purpose::TimeStamping) => true,
+        (None, Purpose::CodeSigning) => false,
+    };
+    if !signs {
+        return Err(ChainError::KeyUsage {
+            subject: subject(),
+            needed: "digitalSignature",
+        });
+    }
+    let listed = match (leaf.extended_key_usage(), purpose) {
+        (Some(usage), Purpose::CodeSigning) => usage.has(&certificate::CODE_SIGNING),
+        // spec: RFC 3161 §2.3: timeStamping, critical, and nothing else.
+        (Some(usage), Purpose::TimeStamping) => {
+            usage.critical && usage.purposes.len() == 1 && usage.has(&TIME_STAMPING)
+        }
+        (None, _) => false,
+    };
+    if listed {
+        Ok(())
+    } else {
+        Err(ChainError::Purpose {
+            subject: subject(),
+            purpose,
+        })
+    }
+}
+
+fn require_time(certificate: &Certificate, time: UnixTime) -> Result<(), ChainError> {
+    if certificate.is_valid_at(time) {
+        return Ok(());
+    }
+    Err(ChainError::NotValidAt {
+        subject: certificate.subject_text(),
+        not_before: certificate.not_before(),
+        not_after: certificate.not_after(),
+        time,
+    })
+}
+
+fn require_known_extensions(certificate: &Certificate) -> Result<(), ChainError> {
+    match certificate.unknown_critical_extension() {
+        Some(id) => {
+            let subject = certificate.subject_text();
+            Err(ChainError::UnknownCriticalExtension { subject, id })
+        }
+        None => Ok(()),
+    }
+}
+
+fn require_ca(issuer: &Certificate, below: u64, is_anchor: bool) -> Result<(), ChainError> {
+    let subject = || issuer.subject_text();
+    let Some(constraints) = issuer
+        .basic_constraints()
+        .filter(|constraints| constraints.is_ca)
+    else {
+        return Err(ChainError::NotCa { subject: subject() });
+    };
+    if let Some(allowed) = constraints.path_length.filter(|allowed| below > *allowed) {
+        return Err(ChainError::PathLength {
+            subject: subject(),
+            allowed,
+            found: below,
+        });
+    }
+    match issuer.key_usage() {
+        Some(usage) if usage.certificate_sign => Ok(()),
+        // An anchor is trusted for its name and key (RFC 5280 §6.1.1); old roots have no keyUsage.
+        None if is_anchor => Ok(()),
+        _ => Err(ChainError::KeyUsage {
+            subject: subject(),
+            needed: "keyCertSign",
+        }),
+    }
+}
+
+/// Purposes on a CA narrow what is below it, as Go and the Sigstore specification have it.
+fn require_chained_purpose(issuer: &Certificate, purpose: Purpose) -> Result<(), ChainError> {
+    match issuer.extended_key_usage() {
+        Some(usage) if !usage.has(&purpose.oid()) && !usage.has(&ANY_PURPOSE) => {
+            Err(ChainError::Purpose {
+                subject: issuer.subject_text(),
+                purpose,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Requires the names of `certificate` to be inside of what `issuer` allows (RFC 5280 §4.2.1.10).
+fn require_names(issuer: &Certificate, certificate: &Certificate) -> Result<(), ChainError> {
+    let Some(extension) = issuer.extension(&NAME_CONSTRAINTS) else {
+        return Ok(());
+    };
+    let unsupported = || ChainError::UnsupportedConstraint {
+        subject: issuer.subject_text(),
+    };
+    let mut fields = asn1::only_sequence(&extension.value).map_err(|_| unsupported())?;
+    let mut subtrees = |number| match fields.optional(tag::context(number)) {
+        Ok(Some(list)) => read_subtrees(list).ok_or_else(unsupported),
+        Ok(None) => Ok(Vec::new()),
+        Err(_) => Err(unsupported()),
+    };
+    let (permitted, excluded) = (subtrees(0)?, subtrees(1)?);
+    for name in certificate.names() {
+        let outside = |name: &AlternativeName| ChainError::NameConstraint {
+            subject: issuer.subject_text(),
+            name: name
+                .identity()
+                .unwrap_or("a name of another type")
+                .to_owned(),
+        };
+        let same_kind: Vec<_> = permitted
+            .iter()
+            .filter(|base| is_same_kind(base, name))
+            .collect();
+        let is_permitted =
+            same_kind.is_empty() || same_kind.iter().any(|base| is_within(base, name));
+        if !is_permitted || excluded.iter().any(|base| is_within(base, name)) {
+            return Err(outside(name));
+        }
+    }
+    Ok(())
+}
+
+/// Reads GeneralSubtrees; none when one is of a kind that is not evaluated here.
+fn read_subtrees(list: asn1::Tlv<'_>) -> Option<Vec<AlternativeName>> {
+    let mut reader = list.reader();
+    let mut bases = Vec::new();
+    while !reader.is_empty() {
+        let mut subtree = reader.sequence().ok()?;
+        let element = subtree.tlv().ok()?;
+        // spec: RFC 5280 §4.2.1.10: minimum is 0 (absent in DER), maximum is absent.
+        subtree.finish().ok()?;
+        let text = std::str::from_utf8(element.content).ok()?.to_owned();
+        bases.push(match element.tag {
+            0x81 => AlternativeName::Email(text),
+            0x82 => AlternativeName::Dns(text),
+            0x86 => AlternativeName::Uri(text),
+            _ => return None,
+        });
+    }
+    Some(bases)
+}
+
+fn is_same_kind(base: &AlternativeName, name: &AlternativeName) -> bool {
+    std::mem::discriminant(base) == std::mem::discriminant(name)
+}
+
+fn is_within(base: &AlternativeName, name: &AlternativeName) -> bool {
+    match (base, name) {
+        (AlternativeName::Email(base), AlternativeName::Email(name)) => match base.contains('@') {
+            true => base == name,
+            false => name
+                .rsplit_once('@')
+                .is_some_and(|(_, host)| host_is_within(base, host)),
+        },
+        (AlternativeName::Uri(base), AlternativeName::Uri(name)) => {
+            uri_host(name).is_some_and(|host| host_is_within(base, host))
+        }
+        (AlternativeName::Dns(base), AlternativeName::Dns(name)) => {
+            let (base, name) = (base.to_ascii_lowercase(), name.to_ascii_lowercase());
+            base.is_empty() || name == base || name.ends_with(&format!(".{base}"))
+        }
+        _ => false,
+    }
+}
+
+/// A base with a leading dot is a domain, any other one host.
+fn host_is_within(base: &str, host: &str) -> bool {
+    let (base, host) = (base.to_ascii_lowercase(), host.to_ascii_lowercase());
+    if base.starts_with('.') {
+        host.ends_with(&base)
+    } else {
+        host == base
+    }
+}
+
+/// Returns the host of a URI's authority part; a user or port is left out.
+fn uri_host(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host_and_port = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let host = host_and_port.split(':').next()?;
+    (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> AlternativeName {
+        AlternativeName::Uri(text.to_owned())
+    }
+
+    #[test]
+    fn constraints_on_uris_speak_of_the_host_alone() {
+        assert!(is_within(
+            &uri(".example.com"),
+            &uri("https://ci.example.com/x")
+        ));
+        assert!(!is_within(
+            &uri(".example.com"),
+            &uri("https://example.com/x")
+        ));
+        assert!(is_within(
+            &uri("example.com"),
+            &uri("https://me@Example.com:8443/x")
+        ));
+        assert!(!is_within(
+            &uri("example.com"),
+            &uri("https://evil.com/example.com")
+        ));
+        assert!(!is_within(
+            &uri("example.com"),
+            &uri("https://example.com.evil.com/")
+        ));
+    }
+
+    #[test]
+    fn constraints_on_mail_are_a_mailbox_a_host_or_a_domain() {
+        let mail = |text: &str| AlternativeName::Email(text.to_owned());
+        assert!(is_within(&mail("a@x.org"), &mail("a@x.org")));
+        assert!(!is_within(&mail("a@x.org"), &mail("b@x.org")));
+        assert!(is_within(&mail("x.org"), &mail("b@x.org")));
+        assert!(!is_within(&mail("x.org"), &mail("b@y.x.org")));
+        assert!(is_within(&mail(".x.org"), &mail("b@y.x.org")));
+    }
+}

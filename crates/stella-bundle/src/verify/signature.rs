@@ -1,0 +1,100 @@
+//! Step 4: the signature over envelope or artifact.
+
+use super::error::VerifyError;
+use super::policy::Artifact;
+use crate::bundle::{Bundle, Content};
+use crate::digest::Digest;
+use crate::key::{KeyKind, PublicKey, Scheme};
+
+/// What was signed, as far as it is known.
+pub(super) enum Message {
+    /// The whole message: the envelope's pre-authentication encoding.
+    Whole(Vec<u8>),
+    /// Its digest by the signer's scheme.
+    Digest(Digest),
+    /// Neither artifact nor digest of the right kind is known.
+    Unknown,
+}
+
+impl Message {
+    /// Returns the digest that a log entry of `scheme` records.
+    pub(super) fn digest(&self, scheme: Scheme) -> Option<Digest> {
+        let algorithm = scheme.hash()?;
+        match self {
+            Self::Whole(bytes) => Some(algorithm.digest(bytes)),
+            Self::Digest(digest) if digest.algorithm() == algorithm => Some(digest.clone()),
+            Self::Digest(_) | Self::Unknown => None,
+        }
+    }
+}
+
+/// Returns the scheme of the bundle's signature.
+///
+/// Ed25519 keys that are logged by Rekor v2 sign the prehashed form, which the entry's `keyDetails` names; a bundle
+/// without such an entry holds the pure form.
+pub(super) fn scheme(bundle: &Bundle, key: &PublicKey) -> Scheme {
+    let is_in_v2 = bundle.entries.iter().any(|entry| {
+        entry.kind_version.kind == "hashedrekord" && entry.kind_version.version == "0.0.2"
+    });
+    match key.kind() {
+        KeyKind::Ed25519 if is_in_v2 => Scheme::Ed25519Ph,
+        _ => key.default_scheme(),
+    }
+}
+
+/// Returns what the signature covers.
+pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, key: &PublicKey) -> Message {
+    match &bundle.content {
+        Content::Envelope(envelope) => Message::Whole(envelope.to_be_signed()),
+        Content::Message { digest: noted, .. } => {
+            let algorithm = scheme(bundle, key).hash();
+            let given = algorithm.and_then(|algorithm| artifact.digest(algorithm));
+            // Without an artifact the signer's own note serves to look at the bundle; step 5 still refuses it.
+            let hint = || match artifact {
+                Artifact::NotCompared => noted.clone(),
+                _ => None,
+            };
+            given
+                .or_else(hint)
+                .map_or(Message::Unknown, Message::Digest)
+        }
+    }
+}
+
+/// Verifies the signature with the signer's key.
+pub(super) fn verify(
+    bundle: &Bundle,
+    artifact: &Artifact<'_>,
+    key: &PublicKey,
+    message: &Message,
+) -> Result<(), VerifyError> {
+    let scheme = scheme(bundle, key);
+    let signature = bundle.content.signature();
+    if let Content::Message {
+        digest: Some(noted),
+        ..
+    } = &bundle.content
+    {
+        require_noted(noted, artifact)?;
+    }
+    match message {
+        Message::Whole(bytes) => Ok(key.verify_with(scheme, bytes, signature)?),
+        Message::Digest(digest) => Ok(key.verify_digest(scheme, digest, signature)?),
+        Message::Unknown => match (artifact, scheme.hash()) {
+            (Artifact::Bytes(bytes), _) => Ok(key.verify_with(scheme, bytes, signature)?),
+            (_, Some(needed)) => Err(VerifyError::ArtifactDigestNeeded { needed }),
+            (_, None) => Err(VerifyError::ArtifactBytesNeeded),
+        },
+    }
+}
+
+/// A digest noted by the signer that is another artifact's says that bundle and artifact do not belong together.
+fn require_noted(noted: &Digest, artifact: &Artifact<'_>) -> Result<(), VerifyError> {
+    match artifact.digest(noted.algorithm()) {
+        Some(found) if found != *noted => Err(VerifyError::MessageDigestMismatch {
+            noted: noted.clone(),
+            artifact: found,
+        }),
+        _ => Ok(()),
+    }
+}

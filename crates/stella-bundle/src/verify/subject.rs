@@ -1,0 +1,89 @@
+//! Steps 5 and 6: what was signed is this artifact, and who signed may.
+
+use super::Signer;
+use super::error::VerifyError;
+use super::policy::{Artifact, IdentityRule, Policy, SignerPolicy};
+use super::report::{Recorder, Standing};
+use crate::bundle::{Bundle, Content};
+use crate::digest::{Digest, DigestAlgorithm};
+use crate::envelope::IN_TOTO;
+use crate::identity::Identities;
+use crate::statement::Statement;
+
+/// Requires the artifact to be what was signed.
+pub(super) fn verify(
+    bundle: &Bundle,
+    artifact: &Artifact<'_>,
+    record: &mut Recorder,
+) -> Result<(), VerifyError> {
+    let Content::Envelope(envelope) = &bundle.content else {
+        // A message signature is over the artifact itself: step 4 compared it.
+        return match artifact {
+            Artifact::NotCompared => Err(VerifyError::ArtifactNotCompared),
+            _ => Ok(()),
+        };
+    };
+    if envelope.payload_type != IN_TOTO {
+        return Err(VerifyError::PayloadType {
+            found: envelope.payload_type.clone(),
+        });
+    }
+    let statement = Statement::parse(&envelope.payload)?;
+    let digests = named_digests(&statement, artifact);
+    let subjects = statement.subject.len();
+    let speaks = statement.speaks_of(&digests);
+    record.facts.statement = Some(statement);
+    match artifact {
+        Artifact::NotCompared => Err(VerifyError::ArtifactNotCompared),
+        _ if speaks => Ok(()),
+        _ => {
+            let artifact = digests
+                .first()
+                .map_or_else(|| "given".to_owned(), Digest::to_string);
+            Err(VerifyError::SubjectMismatch { artifact, subjects })
+        }
+    }
+}
+
+/// Returns the artifact's digests of those algorithms that the statement names, SHA-256 in any case.
+fn named_digests(statement: &Statement, artifact: &Artifact<'_>) -> Vec<Digest> {
+    let is_named = |algorithm: &DigestAlgorithm| {
+        *algorithm == DigestAlgorithm::Sha256
+            || statement
+                .subject
+                .iter()
+                .any(|each| each.digest.contains_key(algorithm.name()))
+    };
+    let named = DigestAlgorithm::ALL.into_iter().filter(is_named);
+    named
+        .filter_map(|algorithm| artifact.digest(algorithm))
+        .collect()
+}
+
+/// Requires the signer to be one of those who may sign.
+pub(super) fn verify_identity(
+    policy: &Policy,
+    signer: &Signer<'_>,
+    record: &mut Recorder,
+) -> Result<Standing, VerifyError> {
+    let (leaf, rule) = match (signer, &policy.signer) {
+        (Signer::Certificate { leaf, .. }, SignerPolicy::Certificate(rule)) => (leaf, rule),
+        // The key that verified the signature is one that the caller gave.
+        _ => return Ok(Standing::Holds),
+    };
+    let wanted = match rule {
+        IdentityRule::Given(Identities::AnyOf(wanted)) => wanted,
+        IdentityRule::Given(Identities::AnyoneUnsafe) => return Ok(Standing::Skipped),
+        IdentityRule::NotGiven => return Err(VerifyError::NoIdentityGiven),
+    };
+    let mut compared = Vec::new();
+    for identity in wanted.identities() {
+        let comparisons = identity.compare(leaf);
+        if comparisons.iter().all(|each| each.agrees) {
+            record.facts.identity = comparisons;
+            return Ok(Standing::Holds);
+        }
+        compared.push(comparisons);
+    }
+    Err(VerifyError::IdentityMismatch { compared })
+}
