@@ -4,6 +4,7 @@
 //! reached from here, and no private key ever enters. The story of verification is [`verify`].
 
 pub mod asn1;
+pub mod attestation_set;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;

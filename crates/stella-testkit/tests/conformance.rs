@@ -37,7 +37,9 @@ fn run(cases: &Path, case: &Path, by_digest: bool) -> Result<(), String> {
     let identity = text("identity").unwrap_or_else(|_| BEACON.to_owned());
     let issuer = text("issuer").unwrap_or_else(|_| GITHUB.to_owned());
     let signer = if let Ok(pem) = text("key.pub") {
-        SignerPolicy::Key(vec![PublicKey::from_pem(&pem).map_err(|error| said(&error))?])
+        SignerPolicy::Key(vec![
+            PublicKey::from_pem(&pem).map_err(|error| said(&error))?,
+        ])
     } else {
         let identity =
             CertificateIdentity::parse(&identity, &issuer).map_err(|error| said(&error))?;
@@ -46,15 +48,22 @@ fn run(cases: &Path, case: &Path, by_digest: bool) -> Result<(), String> {
     };
     let verifier = Verifier::new(Trust::new(&root), Policy::new(signer));
     let digests: [Digest; 1] = [DigestAlgorithm::Sha256.digest(&artifact)];
-    let artifact =
-        if by_digest { Artifact::Digests(&digests) } else { Artifact::Bytes(&artifact) };
+    let artifact = if by_digest {
+        Artifact::Digests(&digests)
+    } else {
+        Artifact::Bytes(&artifact)
+    };
     let now = UnixTime::parse_rfc3339("2026-11-01T00:00:00Z").ok_or("no time")?;
     let report = verifier.verify(&bundle, &artifact, now);
     report.verdict.map(|_| ()).map_err(|error| said(&error))
 }
 
 #[test]
-#[expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and speak")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic and speak"
+)]
 fn public_cases_of_rekor_v2_end_as_their_names_say() {
     let Some(folder) = folder() else {
         println!("skipped: ../shared/conformance is not beside this checkout");
@@ -63,8 +72,15 @@ fn public_cases_of_rekor_v2_end_as_their_names_say() {
     let cases = folder.join("cases");
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for case in fs::read_dir(&cases).unwrap().map(|entry| entry.unwrap().path()) {
-        let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for case in fs::read_dir(&cases)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        let name = case
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         // Entries of Rekor v1 are not verified yet; such a case shows only that refusals stay refusals.
         let is_wanted = name.starts_with("rekor2-") || name.ends_with("_fail");
         if !is_wanted || !case.join("bundle.sigstore.json").is_file() {

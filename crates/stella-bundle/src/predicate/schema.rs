@@ -207,7 +207,7 @@ impl Format {
             Self::DateTime => UnixTime::parse_rfc3339(text).is_some(),
             Self::Hex => {
                 let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-                !text.is_empty() && text.len() % 2 == 0 && text.bytes().all(is_digit)
+                !text.is_empty() && text.len().is_multiple_of(2) && text.bytes().all(is_digit)
             }
             // spec: purl-spec: scheme `pkg`, then type/…/name.
             Self::Purl => is_uri(text) && text.starts_with("pkg:") && text.contains('/'),

@@ -106,15 +106,10 @@ fn verify_entry(
         ("hashedrekord", "0.0.2") => rebuild(bundle, signer, message)?,
         _ => return Err(EntryError::UnsupportedKind(entry.kind_version.clone())),
     };
-    if !entry.canonicalized_body.is_empty() && entry.canonicalized_body != body {
-        return Err(EntryError::BodyMismatch);
-    }
     // 3. Leaf, proof, checkpoint, signatures.
-    let proof = entry.inclusion_proof.as_ref().ok_or(EntryError::NoProof)?;
-    let (note, checkpoint) = verify_checkpoint(log, proof)?;
+    let (note, checkpoint) = verify_logged(log, entry, &body)?;
     fact.origin.clone_from(&checkpoint.origin);
     fact.tree_size = Some(checkpoint.size.0);
-    verify_inclusion(entry, proof, &checkpoint, &hash::leaf(&body))?;
     // 4. Witnesses, where the policy names some.
     if let Some(witnesses) = &policy.witnesses {
         let cosigned = witnesses
@@ -125,8 +120,23 @@ fn verify_entry(
     Ok(())
 }
 
+/// Verifies that `log` holds `body` where the entry says: body, proof, checkpoint and the log's signature agree.
+pub(super) fn verify_logged(
+    log: &Log,
+    entry: &LogEntry,
+    body: &[u8],
+) -> Result<(Note, Checkpoint), EntryError> {
+    if !entry.canonicalized_body.is_empty() && entry.canonicalized_body != body {
+        return Err(EntryError::BodyMismatch);
+    }
+    let proof = entry.inclusion_proof.as_ref().ok_or(EntryError::NoProof)?;
+    let (note, checkpoint) = verify_checkpoint(log, proof)?;
+    verify_inclusion(entry, proof, &checkpoint, &hash::leaf(body))?;
+    Ok((note, checkpoint))
+}
+
 /// Finds the log by its full id; of several windows for one id, the one that holds the signing time.
-fn find_log<'a>(
+pub(super) fn find_log<'a>(
     trust: &'a Trust,
     entry: &LogEntry,
     times: &[UnixTime],
@@ -181,7 +191,7 @@ fn verify_checkpoint(log: &Log, proof: &InclusionProof) -> Result<(Note, Checkpo
 ///
 /// An Ed25519 log's id is a hash over its origin, so the id binds the name; for other keys the trusted root's address
 /// does.
-pub fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<VerifierKey, EntryError> {
+fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<VerifierKey, EntryError> {
     let mismatch = || EntryError::OriginMismatch {
         origin: checkpoint.origin.clone(),
     };

@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+pub mod answer;
 mod certificate;
 mod error;
 mod log;
@@ -35,6 +36,7 @@ mod subject;
 mod time;
 mod trust;
 
+pub use answer::{require_issued, require_logged, require_stamped};
 pub use error::{EntryError, VerifyError};
 pub use policy::{Artifact, Identities, IdentityRule, LogRule, Policy, SctRule, SignerPolicy};
 pub use report::{

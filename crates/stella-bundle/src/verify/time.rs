@@ -68,7 +68,7 @@ pub(super) fn establish(
 }
 
 /// Verifies a token against the authorities that its signer belongs to; none when it belongs to none.
-fn verify_token(
+pub(super) fn verify_token(
     trust: &Trust,
     index: usize,
     token: &SignedTimestamp,

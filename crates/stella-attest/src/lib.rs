@@ -1,0 +1,9 @@
+//! The use cases, one file per verb: what a person does with attestations, as a library.
+//!
+//! Rules of the field live in stella-bundle, words to services in stella-client; arguments, printing and exit codes in
+//! the command. A session is given its clock and its transport, so every use case runs without socket or waiting.
+
+pub mod session;
+pub mod shelf;
+pub mod sign;
+pub mod verify;

@@ -1,0 +1,167 @@
+//! Sign a statement keylessly: the story from a token to a bundle that a stranger accepts.
+
+use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial};
+use stella_bundle::digest::Digest;
+use stella_bundle::entry::{EntryVerifier, HashedRekord, LogEntry};
+use stella_bundle::envelope::{Envelope, EnvelopeSignature, IN_TOTO};
+use stella_bundle::identity::Identities;
+use stella_bundle::key::KeyDetails;
+use stella_bundle::statement::Statement;
+use stella_bundle::verify::{
+    Artifact, IdentityRule, Policy, SignerPolicy, Verified, Verifier, VerifyError,
+};
+use stella_client::error::ClientError;
+use stella_client::fulcio::CertificateDemands;
+use stella_client::oidc::IdentityToken;
+use stella_keys::{EphemeralKey, KeyError, Signer as _};
+
+use crate::session::{Session, Step};
+
+/// The ways in which signing ends without a bundle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The bundle cannot be written.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// A service refused, failed or gave an answer that is not to be believed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The key could not be made or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Signatures by this kind of key cannot be logged.
+    #[error("signatures by {} keys cannot be logged", .0.name())]
+    NotLoggable(KeyDetails),
+    /// The finished bundle does not verify: it never leaves.
+    #[error("the finished bundle does not verify: {0}")]
+    SelfCheck(VerifyError),
+}
+
+/// A bundle that was verified before it left.
+#[derive(Debug)]
+pub struct Signed {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// Its bytes, Sigstore bundle v0.3.
+    pub bytes: Vec<u8>,
+    /// What was verified of it.
+    pub verified: Verified,
+}
+
+/// Signs `statement` with a new key that exists only during this call.
+///
+/// # Errors
+/// Any [`SignError`]; nothing is left behind but what the services recorded.
+pub async fn sign(
+    session: &Session<'_>,
+    token: &IdentityToken,
+    statement: &Statement,
+    algorithm: KeyDetails,
+) -> Result<Signed, SignError> {
+    // 1. A key for this signature alone.
+    let key = EphemeralKey::generate(algorithm)?;
+    (session.done)(Step::Key);
+
+    // 2. The identity in the token becomes a certificate for the key.
+    let demands = CertificateDemands {
+        trust: session.trust,
+        root_bundle: session.root_bundle,
+        sct: session.sct,
+        now: (session.now)(),
+    };
+    let fulcio = &session.services.fulcio;
+    let certificate = fulcio
+        .certificate(session.transport, &key, token, &demands)
+        .await?;
+    (session.done)(Step::Certificate);
+
+    // 3. The key signs the envelope, once, and is forgotten.
+    let payload = statement.to_bytes();
+    let mut envelope = Envelope {
+        payload,
+        payload_type: IN_TOTO.to_owned(),
+        signatures: Vec::new(),
+    };
+    let to_be_signed = envelope.to_be_signed();
+    let signature = key.sign(&to_be_signed)?;
+    envelope.signatures = vec![EnvelopeSignature {
+        sig: signature.clone(),
+        keyid: String::new(),
+    }];
+    drop(key);
+    (session.done)(Step::Signature);
+
+    // 4. Others bear witness to it: at what time, and in the open.
+    let hash = algorithm.hash().ok_or(SignError::NotLoggable(algorithm))?;
+    let leaf = certificate.leaf.der().to_vec();
+    let record = HashedRekord {
+        digest: hash.digest(&to_be_signed),
+        signature: signature.clone(),
+        verifier: EntryVerifier::Certificate(leaf.clone()),
+        details: algorithm,
+    };
+    let (timestamps, entries) =
+        tokio::try_join!(stamp(session, &signature), log(session, &record))?;
+    (session.done)(Step::Witnessed);
+
+    // 5. The bundle, verified as a stranger would verify it before it leaves.
+    let bundle = Bundle {
+        version: stella_bundle::bundle::Version::V0_3,
+        key: KeyMaterial::Certificates(vec![leaf]),
+        entries,
+        timestamps,
+        content: Content::Envelope(envelope),
+    };
+    let bytes = bundle.to_json()?;
+    let verified = self_check(session, statement, &bytes)?;
+    (session.done)(Step::Verified);
+    Ok(Signed {
+        bundle,
+        bytes,
+        verified,
+    })
+}
+
+async fn stamp(session: &Session<'_>, signature: &[u8]) -> Result<Vec<Vec<u8>>, ClientError> {
+    let mut responses = Vec::new();
+    for authority in &session.services.timestamp_authorities {
+        let (nonce, now) = ((session.nonce)(), (session.now)());
+        let stamp = authority.timestamp(session.transport, signature, nonce, session.trust, now);
+        responses.push(stamp.await?.response);
+    }
+    Ok(responses)
+}
+
+async fn log(session: &Session<'_>, record: &HashedRekord) -> Result<Vec<LogEntry>, ClientError> {
+    let mut entries = Vec::new();
+    for log in &session.services.logs {
+        let now = (session.now)();
+        entries.push(
+            log.add(session.transport, record, session.trust, now)
+                .await?,
+        );
+    }
+    Ok(entries)
+}
+
+/// Parses and verifies the very bytes that leave. Whose identity the certificate has was compared with the token when
+/// it came.
+fn self_check(
+    session: &Session<'_>,
+    statement: &Statement,
+    bytes: &[u8],
+) -> Result<Verified, SignError> {
+    let rule = IdentityRule::Given(Identities::AnyoneUnsafe);
+    let mut policy = Policy::new(SignerPolicy::Certificate(rule));
+    policy.sct = session.sct;
+    let bundle = Bundle::parse(bytes)?;
+    let digests: Vec<Digest> = statement
+        .subject
+        .first()
+        .map(|subject| subject.digests())
+        .unwrap_or_default();
+    let verifier = Verifier::new(session.trust.clone(), policy);
+    let report = verifier.verify(&bundle, &Artifact::Digests(&digests), (session.now)());
+    report.verdict.map_err(SignError::SelfCheck)
+}

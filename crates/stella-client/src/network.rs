@@ -1,0 +1,296 @@
+//! The one HTTP driver: the only place where a socket of ours is opened and read.
+//!
+//! Every answer has a deadline and a size limit; redirects are never followed; plain http reaches the loopback only,
+//! unless told otherwise. Nothing is repeated here (`retry.rs`) and nothing is believed here (the drivers).
+
+use std::error::Error as _;
+use std::io;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::LOCATION;
+use http::uri::Scheme;
+use http::{StatusCode, Uri};
+use stella_wire::limits;
+use stella_wire::transport::{Request, Response, Sending, TlsProblem, Transport, TransportError};
+
+/// How long a connection may take to come about; an answer may take longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Idle connections are kept this long: one signing uses each service once or twice.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request's own limit for its answer, in bytes; put it into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerLimit(pub usize);
+
+/// Where plain http may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlainHttp {
+    /// Anywhere: tokens and answers can be read and changed on the way.
+    AnywhereInsecure,
+    /// `localhost`, 127.0.0.0/8 and ::1.
+    #[default]
+    LoopbackOnly,
+}
+
+/// What holds for every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// From the first byte sent to the last byte read.
+    pub deadline: Duration,
+    /// Largest answer in bytes where the request names no [`AnswerLimit`].
+    pub answer_limit: usize,
+    /// Where plain http may go.
+    pub plain_http: PlainHttp,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(30),
+            answer_limit: limits::TRUST_ANSWER,
+            plain_http: PlainHttp::default(),
+        }
+    }
+}
+
+/// The network, by HTTP/1.1 and TLS.
+///
+/// Proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`, …) count for everything but the loopback. The system's
+/// certificate authorities are read at the first https request and not before: a process that speaks only to the
+/// loopback in plain http pays nothing for TLS. `SSL_CERT_FILE` names others.
+#[derive(Debug)]
+pub struct Network {
+    options: NetworkOptions,
+    plain_loopback: OnceLock<reqwest::Client>,
+    loopback: OnceLock<reqwest::Client>,
+    world: OnceLock<reqwest::Client>,
+}
+
+impl Network {
+    /// Makes the driver; no socket is opened yet.
+    #[must_use]
+    pub const fn new(options: NetworkOptions) -> Self {
+        Self {
+            options,
+            plain_loopback: OnceLock::new(),
+            loopback: OnceLock::new(),
+            world: OnceLock::new(),
+        }
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
+        let uri = request.uri().clone();
+        let Some(host) = uri.authority().map(ToString::to_string) else {
+            return Err(unreachable(&uri));
+        };
+        let limit = request
+            .extensions()
+            .get::<AnswerLimit>()
+            .map_or(self.options.answer_limit, |limit| limit.0);
+        let client = self.client(&uri)?;
+        let request = reqwest::Request::try_from(request).map_err(|_| unreachable(&uri))?;
+        let asked = async {
+            let answer = client.execute(request).await;
+            let answer = answer.map_err(|error| explain(&error, &host))?;
+            read(answer, &host, limit).await
+        };
+        let deadline = self.options.deadline;
+        match tokio::time::timeout(deadline, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(TransportError::Timeout {
+                host: host.clone(),
+                after: deadline,
+            }),
+        }
+    }
+
+    /// Chooses the client for an address, and makes it at its first use.
+    fn client(&self, uri: &Uri) -> Result<&reqwest::Client, TransportError> {
+        let is_loopback = uri.host().is_some_and(is_loopback);
+        let is_plain = uri.scheme() == Some(&Scheme::HTTP);
+        if !is_plain && uri.scheme() != Some(&Scheme::HTTPS) {
+            return Err(unreachable(uri));
+        }
+        if is_plain && !is_loopback && self.options.plain_http == PlainHttp::LoopbackOnly {
+            return Err(unreachable(uri));
+        }
+        let (slot, builder) = match (is_loopback, is_plain) {
+            // No certificate authority: a client that could never finish a handshake, and reads no file to learn it.
+            (true, true) => (&self.plain_loopback, base().no_proxy().tls_certs_only([])),
+            (true, false) => (&self.loopback, base().no_proxy()),
+            (false, _) => (&self.world, base()),
+        };
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = builder.build().map_err(|_| TransportError::Tls {
+            host: uri
+                .authority()
+                .map_or_else(String::new, ToString::to_string),
+            problem: TlsProblem::Handshake,
+        })?;
+        Ok(slot.get_or_init(|| client))
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self::new(NetworkOptions::default())
+    }
+}
+
+impl Transport for Network {
+    fn send(&self, request: Request) -> Sending<'_> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+fn base() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        // A referer would tell one service the address of another.
+        .referer(false)
+        .user_agent(concat!("stella/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Says whether a host of a URI is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+async fn read(
+    mut answer: reqwest::Response,
+    host: &str,
+    limit: usize,
+) -> Result<Response, TransportError> {
+    refuse_redirect(&answer, host)?;
+    let too_large = || TransportError::TooLarge {
+        host: host.to_owned(),
+        limit,
+    };
+    let announced = answer.content_length().unwrap_or(0);
+    if announced > limit as u64 {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer
+        .chunk()
+        .await
+        .map_err(|error| explain(&error, host))?
+    {
+        if body.len() + piece.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&piece);
+    }
+    let mut whole = Response::new(Bytes::from(body));
+    *whole.status_mut() = answer.status();
+    *whole.version_mut() = answer.version();
+    *whole.headers_mut() = std::mem::take(answer.headers_mut());
+    Ok(whole)
+}
+
+/// No service of this field redirects, and a token must not follow to wherever an answer points.
+fn refuse_redirect(answer: &reqwest::Response, host: &str) -> Result<(), TransportError> {
+    let is_redirect = matches!(
+        answer.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    );
+    if !is_redirect {
+        return Ok(());
+    }
+    let location = answer.headers().get(LOCATION);
+    Err(TransportError::Redirected {
+        host: host.to_owned(),
+        location: location
+            .and_then(|location| location.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
+    })
+}
+
+fn unreachable(uri: &Uri) -> TransportError {
+    TransportError::Unreachable {
+        uri: uri.to_string(),
+    }
+}
+
+/// Finds the cause in the chain of errors that the HTTP library hands out.
+fn explain(error: &reqwest::Error, host: &str) -> TransportError {
+    let host = host.to_owned();
+    if error.is_timeout() {
+        return TransportError::Timeout {
+            host,
+            after: CONNECT_TIMEOUT,
+        };
+    }
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        // An io::Error hides what it wraps from `source`, so it is opened here; TLS comes wrapped twice.
+        let mut one = one;
+        while let Some(inner) = one.downcast_ref().and_then(io::Error::get_ref) {
+            one = inner;
+        }
+        if let Some(tls) = one.downcast_ref::<rustls::Error>() {
+            let problem = tls_problem(tls);
+            return TransportError::Tls { host, problem };
+        }
+        // The library's only sign of a name without an address.
+        if one.to_string().starts_with("dns error") {
+            return TransportError::HostUnknown { host };
+        }
+        cause = one.source();
+    }
+    if error.is_connect() {
+        return TransportError::Refused { host };
+    }
+    // After the head was read as HTTP, what fails is the connection.
+    if error.is_body() || error.is_decode() || is_cut_off(error) {
+        return TransportError::Closed { host };
+    }
+    TransportError::NotHttp { host }
+}
+
+fn is_cut_off(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        let is_io = one.downcast_ref::<io::Error>().is_some();
+        // hyper's words for a connection that ended before its message did.
+        if is_io || one.to_string().contains("connection closed") {
+            return true;
+        }
+        cause = one.source();
+    }
+    false
+}
+
+const fn tls_problem(error: &rustls::Error) -> TlsProblem {
+    use rustls::CertificateError as E;
+    let rustls::Error::InvalidCertificate(problem) = error else {
+        return TlsProblem::Handshake;
+    };
+    match problem {
+        E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
+            TlsProblem::CertificateExpired
+        }
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            TlsProblem::CertificateForAnotherName
+        }
+        E::UnknownIssuer => TlsProblem::IssuerUnknown,
+        _ => TlsProblem::Handshake,
+    }
+}

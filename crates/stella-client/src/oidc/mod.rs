@@ -1,0 +1,192 @@
+//! Identity tokens: the one that was given by hand, or the one that the CI runner offers.
+//!
+//! The first provider that is configured decides: its failure is an error, and no other identity takes its place.
+//! Logins of people are not here.
+
+pub mod file;
+pub mod github;
+mod gitlab;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use stella_wire::transport::Transport;
+use zeroize::Zeroizing;
+
+pub use self::token::{IdentityToken, TokenDemands, TokenError};
+use crate::error::ClientError;
+
+/// The variable that any runner may set.
+pub(crate) const TOKEN_VARIABLE: &str = "SIGSTORE_ID_TOKEN";
+
+/// Where a projected service-account token lies, as cosign expects it.
+pub const TOKEN_FILE: &str = "/var/run/sigstore/cosign/oidc-token";
+
+/// Where a token came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenOrigin {
+    /// A file.
+    File(PathBuf),
+    /// The token endpoint of GitHub Actions or Forgejo.
+    GithubActions,
+    /// `id_tokens` of a GitLab job.
+    GitlabCi,
+    /// A flag, a variable of ours, or a caller.
+    GivenByHand,
+    /// `SIGSTORE_ID_TOKEN`.
+    Variable,
+}
+
+impl fmt::Display for TokenOrigin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "the file {}", path.display()),
+            Self::GithubActions => formatter.write_str("GitHub Actions"),
+            Self::GitlabCi => formatter.write_str("GitLab CI"),
+            Self::GivenByHand => formatter.write_str("a token given by hand"),
+            Self::Variable => write!(formatter, "${TOKEN_VARIABLE}"),
+        }
+    }
+}
+
+/// The ways in which a configured provider gives no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProviderError {
+    /// The file with the token cannot be read, or is none.
+    #[error("cannot read the token file {}: {kind}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+    /// The job may not ask for tokens.
+    #[error(
+        "this GitHub Actions job may not request identity tokens: {missing} is not set; give the job `permissions: id-token: write` (pull requests of forks never have it)"
+    )]
+    GithubPermission {
+        /// The variable that is missing.
+        missing: &'static str,
+    },
+    /// The job does not name a token.
+    #[error(
+        "this GitLab job has no identity token: add `id_tokens: {{ SIGSTORE_ID_TOKEN: {{ aud: {audience} }} }}` to it"
+    )]
+    GitlabToken {
+        /// The audience to write there.
+        audience: String,
+    },
+    /// The runner's endpoint is no address.
+    #[error("ACTIONS_ID_TOKEN_REQUEST_URL is not an address")]
+    RunnerAddress,
+}
+
+/// A provider that is configured here, with all it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Provider {
+    /// A file.
+    File(PathBuf),
+    /// GitHub Actions, or Forgejo, which has the same form.
+    GithubActions(github::RunnerEndpoint),
+    /// GitLab CI, whose jobs hold their token.
+    GitlabCi(SecretText),
+    /// Any system that sets `SIGSTORE_ID_TOKEN`.
+    Variable(SecretText),
+}
+
+/// Text that is forgotten when dropped and never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Zeroizing<String>);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(hidden)")
+    }
+}
+
+impl SecretText {
+    pub(crate) fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The environment of the process, handed in.
+pub struct Environment<'a> {
+    /// Reads a variable; one that is empty counts as not set.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The token file that is looked for last; [`TOKEN_FILE`] in the real world.
+    pub token_file: &'a Path,
+}
+
+impl Environment<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.text(name).is_some()
+    }
+}
+
+/// Finds the provider that is configured here; `None` when there is none.
+///
+/// # Errors
+///
+/// A [`ProviderError`] of the first provider that recognises the place but cannot give a token there.
+pub fn detect(
+    environment: &Environment<'_>,
+    audience: &str,
+) -> Result<Option<Provider>, ProviderError> {
+    if let Some(endpoint) = github::detect(environment)? {
+        return Ok(Some(Provider::GithubActions(endpoint)));
+    }
+    if let Some(token) = gitlab::detect(environment, audience)? {
+        return Ok(Some(Provider::GitlabCi(token)));
+    }
+    if let Some(token) = environment.text(TOKEN_VARIABLE) {
+        return Ok(Some(Provider::Variable(SecretText::new(token))));
+    }
+    let file = environment.token_file;
+    Ok(file.exists().then(|| Provider::File(file.to_owned())))
+}
+
+impl Provider {
+    /// Returns what its tokens will be said to come from.
+    #[must_use]
+    pub fn origin(&self) -> TokenOrigin {
+        match self {
+            Self::File(path) => TokenOrigin::File(path.clone()),
+            Self::GithubActions(_) => TokenOrigin::GithubActions,
+            Self::GitlabCi(_) => TokenOrigin::GitlabCi,
+            Self::Variable(_) => TokenOrigin::Variable,
+        }
+    }
+
+    /// Gets the token; not checked yet, see [`IdentityToken::check`].
+    ///
+    /// # Errors
+    ///
+    /// The provider's failure, which is final.
+    pub async fn token(
+        &self,
+        transport: &dyn Transport,
+        audience: &str,
+    ) -> Result<Zeroizing<String>, ClientError> {
+        match self {
+            Self::File(path) => Ok(file::read_token(path)?),
+            Self::GithubActions(endpoint) => endpoint.token(transport, audience).await,
+            Self::GitlabCi(token) | Self::Variable(token) => Ok(token.0.clone()),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The only room where private keys live.
+//!
+//! What leaves it are public keys and signatures. Bytes to be signed are made in `stella-bundle`; keys of hardware and
+//! of key services implement [`Signer`] elsewhere.
+
+mod ephemeral;
+mod file;
+mod private;
+mod signer;
+
+pub use ephemeral::EphemeralKey;
+pub use file::FileKey;
+pub use signer::{KeyError, Signer};

@@ -1,0 +1,70 @@
+//! What every private key offers, wherever it lives, and the ways in which it fails.
+
+use std::io;
+use std::path::PathBuf;
+
+use stella_bundle::key::{KeyDetails, PublicKey};
+
+/// A private key that signs whole messages by one row of Sigstore's algorithm registry.
+pub trait Signer: Send + Sync {
+    /// Returns the public half.
+    fn public_key(&self) -> &PublicKey;
+
+    /// Returns how this key signs.
+    fn details(&self) -> KeyDetails;
+
+    /// Signs `message`: ECDSA as ASN.1 DER, Ed25519 as 64 bytes, RSA as long as its modulus.
+    ///
+    /// # Errors
+    /// [`KeyError`], when the key cannot be used now.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Signs a challenge of a certificate authority: as [`sign`](Self::sign), but pure Ed25519 where artifacts are
+    /// signed with Ed25519ph, for Fulcio verifies no other.
+    ///
+    /// # Errors
+    /// [`KeyError`], when the key cannot be used now.
+    fn prove_possession(&self, challenge: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign(challenge)
+    }
+}
+
+/// The ways in which a private key cannot be made, read or used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file is there already; keys are never overwritten.
+    #[error("the key file {} exists already", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file cannot be read or written.
+    #[error("cannot access the key file {}: {kind}", path.display())]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+    /// The cryptography library could not make a key or a signature.
+    #[error("the cryptography library failed")]
+    Library,
+    /// The file is not a plain PKCS#8 key in PEM.
+    #[error("the key file {} does not hold one PEM block PRIVATE KEY", path.display())]
+    Malformed {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Others than the owner may read or write the file.
+    #[error("the key file {} has mode {mode:03o}: only its owner may read it (chmod 600)", path.display())]
+    Permissions {
+        /// Where.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Keys of this kind are not held here, or the key is of another kind than asked for.
+    #[error("a key for {} is not available here", .0.name())]
+    Unsupported(KeyDetails),
+}

@@ -1,0 +1,484 @@
+//! An instance's directory: its description, lock, keys, certificates and secret.
+//!
+//! ```text
+//! DIR/instance.json       schema, public URL, time of creation; written last, so its presence says "complete"
+//! DIR/lock                held by the one process that serves or signs
+//! DIR/keys/*.pem          private keys, mode 0600
+//! DIR/certificates/*.pem  the authorities' certificates
+//! DIR/issuer.secret       bearer secret of the token endpoint, mode 0600
+//! DIR/issuer.json         subjects for which the local issuer mints tokens
+//! DIR/issuers.yaml        further trusted issuers, by the operator (optional)
+//! DIR/{ct,rekor}/         the logs
+//! DIR/{trusted_root,signing_config,client_trust_config}.json
+//! ```
+//!
+//! What the services do with all this is in their own rooms.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stella_bundle::certificate::Certificate;
+use stella_bundle::issue::IssueError;
+use stella_bundle::issue::certificate::{Authority, CertificateTemplate, Name, Serial, Subject};
+use stella_bundle::key::KeyDetails;
+use stella_bundle::pem;
+use stella_bundle::time::UnixTime;
+use stella_keys::{FileKey, KeyError, Signer};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::directory::{self, FileError, Readable};
+use crate::random;
+
+/// Version of the directory's layout.
+const SCHEMA: u32 = 1;
+
+/// Name of the description inside the directory.
+pub const DESCRIPTION: &str = "instance.json";
+/// Name of the token endpoint's bearer secret inside the directory.
+pub const SECRET: &str = "issuer.secret";
+
+const LOCK: &str = "lock";
+const MAX_SMALL_FILE: u64 = 64 << 10;
+
+/// Roots, intermediates and timestamp certificates live ten years.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The ways in which a directory is no usable instance.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstanceError {
+    /// `init` where an instance is already.
+    #[error("{} holds an instance already", directory.display())]
+    AlreadyInitialised {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// A certificate does not parse.
+    #[error("{} is not the certificate that was written there", path.display())]
+    CertificateMalformed {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A certificate of the instance's own could not be laid out.
+    #[error("cannot make the instance's certificates: {0}")]
+    Issue(#[from] IssueError),
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Another process has the instance.
+    #[error("another process is using {}: stop it, or ask it at its URL", directory.display())]
+    Locked {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// `instance.json` or `issuer.json` does not parse.
+    #[error("{} is malformed at line {line}, column {column}", path.display())]
+    Malformed {
+        /// Where.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// `init` in a directory that holds other things, or a half-made instance.
+    #[error("{} is not empty (found {found}) and holds no complete instance", directory.display())]
+    NotEmpty {
+        /// Where.
+        directory: PathBuf,
+        /// One of the names in it.
+        found: String,
+    },
+    /// There is no instance here.
+    #[error("{} holds no instance", directory.display())]
+    NotInitialised {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// The secret is readable by others, or too short.
+    #[error("{} must hold at least 32 characters and be readable by its owner only (chmod 600)", path.display())]
+    SecretExposed {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A later version made the directory.
+    #[error("{} has layout {found}; this program knows {SCHEMA}", directory.display())]
+    SchemaUnknown {
+        /// Where.
+        directory: PathBuf,
+        /// The version found.
+        found: u32,
+    },
+    /// The public URL is not `http(s)://host[:port]`.
+    #[error("{url} cannot be an instance's URL: http or https, a host, and nothing behind it")]
+    UrlUnusable {
+        /// The URL.
+        url: String,
+    },
+}
+
+/// What `instance.json` says; clients read it to find the instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Version of the directory's layout.
+    pub schema: u32,
+    /// Public URL, without a slash at the end; fixed for the instance's life.
+    pub url: String,
+    /// RFC 3339 time of creation.
+    pub created: String,
+}
+
+impl Description {
+    /// Reads the description of the instance in `directory`, whoever holds it.
+    ///
+    /// # Errors
+    /// `NotInitialised`, `Malformed`, `SchemaUnknown`, `File`.
+    pub fn read(directory: &Path) -> Result<Self, InstanceError> {
+        let path = directory.join(DESCRIPTION);
+        let bytes = directory::read_optional(&path, MAX_SMALL_FILE)?;
+        let bytes = bytes.ok_or_else(|| InstanceError::NotInitialised {
+            directory: directory.to_owned(),
+        })?;
+        let description: Self = parse_json(&path, &bytes)?;
+        if description.schema != SCHEMA {
+            let directory = directory.to_owned();
+            return Err(InstanceError::SchemaUnknown {
+                directory,
+                found: description.schema,
+            });
+        }
+        Ok(description)
+    }
+}
+
+/// Reads the bearer secret of the token endpoint.
+///
+/// # Errors
+/// `File`, `SecretExposed`.
+pub fn read_secret(directory: &Path) -> Result<Zeroizing<String>, InstanceError> {
+    let path = directory.join(SECRET);
+    let bytes = Zeroizing::new(directory::read(&path, MAX_SMALL_FILE)?);
+    let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
+    if text.len() < 32
+        || !text.bytes().all(|byte| byte.is_ascii_graphic())
+        || !directory::is_private(&path)?
+    {
+        return Err(InstanceError::SecretExposed { path });
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+pub(crate) fn parse_json<'a, T: Deserialize<'a>>(
+    path: &Path,
+    bytes: &'a [u8],
+) -> Result<T, InstanceError> {
+    serde_json::from_slice(bytes).map_err(|error| InstanceError::Malformed {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// A key with the certificate over it.
+#[derive(Debug)]
+pub(crate) struct Certified {
+    pub(crate) key: FileKey,
+    pub(crate) certificate: Certificate,
+    pub(crate) root: Certificate,
+}
+
+impl Certified {
+    /// Returns the authority that this key is for certificates below it.
+    pub(crate) fn authority(&self) -> Authority {
+        authority(&self.key, &self.certificate)
+    }
+}
+
+fn authority(key: &FileKey, certificate: &Certificate) -> Authority {
+    Authority {
+        name: Name::of(certificate),
+        public_key: key.public_key().spki().to_vec(),
+        details: key.details(),
+    }
+}
+
+/// An open instance; the lock is held for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) directory: PathBuf,
+    pub(crate) description: Description,
+    pub(crate) created: UnixTime,
+    pub(crate) intermediate: Certified,
+    pub(crate) timestamping: Certified,
+    pub(crate) ct: Arc<FileKey>,
+    pub(crate) rekor: Arc<FileKey>,
+    pub(crate) oidc: FileKey,
+    pub(crate) secret: Zeroizing<String>,
+    _lock: File,
+}
+
+/// What each key is called and how it signs.
+mod keys {
+    use super::KeyDetails;
+
+    pub(super) const ROOT: (&str, KeyDetails) = ("root", KeyDetails::EcdsaP384Sha384);
+    pub(super) const INTERMEDIATE: (&str, KeyDetails) =
+        ("intermediate", KeyDetails::EcdsaP256Sha256);
+    pub(super) const TSA_ROOT: (&str, KeyDetails) = ("tsa-root", KeyDetails::EcdsaP384Sha384);
+    pub(super) const TSA: (&str, KeyDetails) = ("tsa", KeyDetails::EcdsaP256Sha256);
+    pub(super) const CT: (&str, KeyDetails) = ("ct", KeyDetails::EcdsaP256Sha256);
+    pub(super) const REKOR: (&str, KeyDetails) = ("rekor", KeyDetails::Ed25519);
+    pub(super) const OIDC: (&str, KeyDetails) = ("oidc", KeyDetails::RsaPkcs1v15_2048Sha256);
+}
+
+impl Instance {
+    /// Makes keys, certificates and secret in an empty directory.
+    pub(crate) fn create(directory: &Path, url: &Url, now: UnixTime) -> Result<(), InstanceError> {
+        let url = public_url(url)?;
+        directory::create_directory(directory, Readable::ByOwner)?;
+        let _lock = lock(directory)?;
+        require_empty(directory)?;
+        directory::create_directory(&directory.join("keys"), Readable::ByOwner)?;
+        directory::create_directory(&directory.join("certificates"), Readable::ByAll)?;
+        // 1. The keys that need no certificate.
+        for (name, details) in [keys::CT, keys::REKOR, keys::OIDC] {
+            FileKey::create(&key_path(directory, name), details)?;
+        }
+        // 2. Two roots with one certificate each below them.
+        let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+        let maker = Maker {
+            directory,
+            organization: host,
+            now,
+        };
+        let root = maker.root(keys::ROOT, "stella root")?;
+        maker.below(
+            &root,
+            keys::INTERMEDIATE,
+            "stella intermediate",
+            CertificateTemplate::intermediate,
+        )?;
+        let root = maker.root(keys::TSA_ROOT, "stella timestamp root")?;
+        maker.below(
+            &root,
+            keys::TSA,
+            "stella timestamp authority",
+            CertificateTemplate::timestamping,
+        )?;
+        // 3. The secret of the token endpoint.
+        let secret = Zeroizing::new(hex::encode(random::bytes::<32>()?));
+        directory::write_new(
+            &directory.join(SECRET),
+            secret.as_bytes(),
+            Readable::ByOwner,
+        )?;
+        // 4. The description comes last: without it nothing here was ever served.
+        let description = Description {
+            schema: SCHEMA,
+            url,
+            created: now.to_string(),
+        };
+        let json = serde_json::to_vec_pretty(&description).unwrap_or_default();
+        directory::write_new(&directory.join(DESCRIPTION), &json, Readable::ByAll)?;
+        Ok(())
+    }
+
+    /// Takes the lock and reads everything.
+    pub(crate) fn open(directory: &Path) -> Result<Self, InstanceError> {
+        let description = Description::read(directory)?;
+        let lock = lock(directory)?;
+        let load = |(name, details): (&'static str, KeyDetails)| {
+            FileKey::load(&key_path(directory, name), details)
+        };
+        let certified = |key: (&'static str, KeyDetails), root: (&'static str, KeyDetails)| {
+            let certificate = read_certificate(directory, key.0)?;
+            let root = read_certificate(directory, root.0)?;
+            Ok::<_, InstanceError>(Certified {
+                key: load(key)?,
+                certificate,
+                root,
+            })
+        };
+        let malformed = || InstanceError::Malformed {
+            path: directory.join(DESCRIPTION),
+            line: 0,
+            column: 0,
+        };
+        Ok(Self {
+            created: UnixTime::parse_rfc3339(&description.created).ok_or_else(malformed)?,
+            intermediate: certified(keys::INTERMEDIATE, keys::ROOT)?,
+            timestamping: certified(keys::TSA, keys::TSA_ROOT)?,
+            ct: Arc::new(load(keys::CT)?),
+            rekor: Arc::new(load(keys::REKOR)?),
+            oidc: load(keys::OIDC)?,
+            secret: read_secret(directory)?,
+            directory: directory.to_owned(),
+            description,
+            _lock: lock,
+        })
+    }
+
+    /// Returns the public URL, without a slash at the end.
+    pub(crate) fn url(&self) -> &str {
+        &self.description.url
+    }
+
+    /// Returns `host[:port]` of the public URL: the Rekor log's origin, and what the Host header must say.
+    pub(crate) fn host(&self) -> &str {
+        self.description
+            .url
+            .split_once("://")
+            .map_or("", |(_, host)| host)
+    }
+}
+
+/// Makes authorities' certificates.
+struct Maker<'a> {
+    directory: &'a Path,
+    organization: &'a str,
+    now: UnixTime,
+}
+
+impl Maker<'_> {
+    fn subject(&self, key: &FileKey, common_name: &str) -> Result<Subject, InstanceError> {
+        let not_before = self.now.floor_seconds();
+        Ok(Subject {
+            serial: Serial::from_random(random::bytes()?),
+            name: Name::new(self.organization, common_name),
+            public_key: key.public_key().spki().to_vec(),
+            not_before,
+            not_after: not_before.plus(AUTHORITY_LIFE),
+        })
+    }
+
+    fn root(
+        &self,
+        (name, details): (&str, KeyDetails),
+        common_name: &str,
+    ) -> Result<Root, InstanceError> {
+        let key = FileKey::create(&key_path(self.directory, name), details)?;
+        let template = CertificateTemplate::root(self.subject(&key, common_name)?, details)?;
+        let der = template.assemble(&key.sign(&template.to_be_signed())?);
+        let certificate = self.write(name, &der)?;
+        Ok(Root {
+            authority: authority(&key, &certificate),
+            key,
+        })
+    }
+
+    fn below(
+        &self,
+        root: &Root,
+        (name, details): (&str, KeyDetails),
+        common_name: &str,
+        template: impl FnOnce(Subject, &Authority) -> Result<CertificateTemplate, IssueError>,
+    ) -> Result<(), InstanceError> {
+        let key = FileKey::create(&key_path(self.directory, name), details)?;
+        let template = template(self.subject(&key, common_name)?, &root.authority)?;
+        let der = template.assemble(&root.key.sign(&template.to_be_signed())?);
+        self.write(name, &der).map(|_| ())
+    }
+
+    fn write(&self, name: &str, der: &[u8]) -> Result<Certificate, InstanceError> {
+        let path = certificate_path(self.directory, name);
+        directory::write_new(
+            &path,
+            pem::encode("CERTIFICATE", der).as_bytes(),
+            Readable::ByAll,
+        )?;
+        Certificate::parse(der).map_err(|_| InstanceError::CertificateMalformed { path })
+    }
+}
+
+struct Root {
+    key: FileKey,
+    authority: Authority,
+}
+
+fn key_path(directory: &Path, name: &str) -> PathBuf {
+    directory.join("keys").join(format!("{name}.pem"))
+}
+
+fn certificate_path(directory: &Path, name: &str) -> PathBuf {
+    directory.join("certificates").join(format!("{name}.pem"))
+}
+
+fn read_certificate(directory: &Path, name: &str) -> Result<Certificate, InstanceError> {
+    let path = certificate_path(directory, name);
+    let bytes = directory::read(&path, MAX_SMALL_FILE)?;
+    let blocks = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| pem::decode_all(text).ok())
+        .unwrap_or_default();
+    let certificate = blocks
+        .first()
+        .and_then(|block| Certificate::parse(&block.der).ok());
+    certificate.ok_or(InstanceError::CertificateMalformed { path })
+}
+
+/// Takes the lock of a directory, or says that another process has it.
+fn lock(directory: &Path) -> Result<File, InstanceError> {
+    let path = directory.join(LOCK);
+    let failed = |kind| FileError {
+        action: "lock",
+        path: path.clone(),
+        kind,
+    };
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(|error| failed(error.kind()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(InstanceError::Locked {
+            directory: directory.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(failed(error.kind()).into()),
+    }
+}
+
+fn require_empty(directory: &Path) -> Result<(), InstanceError> {
+    /// What an operator may lay down before `init`.
+    const WELCOME: [&str; 3] = [LOCK, "issuers.yaml", "issuer.json"];
+    let names = directory::names(directory)?;
+    if names.iter().any(|name| name == DESCRIPTION) {
+        return Err(InstanceError::AlreadyInitialised {
+            directory: directory.to_owned(),
+        });
+    }
+    match names
+        .into_iter()
+        .find(|name| !WELCOME.contains(&name.as_str()))
+    {
+        Some(found) => Err(InstanceError::NotEmpty {
+            directory: directory.to_owned(),
+            found,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Returns `scheme://host[:port]`: every path below it is the instance's own.
+fn public_url(url: &Url) -> Result<String, InstanceError> {
+    let bare = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !bare {
+        return Err(InstanceError::UrlUnusable {
+            url: url.to_string(),
+        });
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}

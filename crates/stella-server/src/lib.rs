@@ -1,0 +1,38 @@
+//! A whole private Sigstore in one process: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority, trust files.
+//!
+//! [`Sigstore`] implements [`Transport`]: a client in the same process speaks to it as it would over the network.
+//! Sockets are in [`listen`]; each service has a room of the same shape; both logs share one engine.
+
+mod answer;
+mod clock;
+mod ct;
+mod directory;
+pub mod disk;
+pub mod fsck;
+mod fulcio;
+mod inspection;
+mod instance;
+mod issuers;
+pub mod listen;
+pub mod log;
+mod metrics;
+mod oidc;
+mod problem;
+mod random;
+mod reading;
+mod rekor;
+mod sigstore;
+mod subject_pattern;
+mod trust;
+mod tsa;
+
+pub use clock::{Clock, SystemClock};
+pub use directory::FileError;
+pub use inspection::{LogReport, fsck_instance};
+pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, read_secret};
+pub use issuers::ConfigurationError;
+pub use oidc::{DEFAULT_AUDIENCE, DEFAULT_SUBJECT, TOKEN_PATH, TokenRefusal, TokenRequest};
+pub use sigstore::{InitOptions, OpenError, Options, OwnIssuer, Sigstore};
+
+#[cfg(doc)]
+use stella_wire::Transport;

@@ -1,0 +1,224 @@
+//! The directory of an instance: made once, held by one process, refused when it is not what it should be.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod world;
+
+use std::path::Path;
+use std::time::Duration;
+
+use stella_bundle::time::UnixTime;
+use stella_server::{Description, InitOptions, InstanceError, OpenError, Options, Sigstore};
+use world::{START, StillClock, URL};
+
+fn init(directory: &Path, url: &str) -> Result<(), InstanceError> {
+    Sigstore::init(
+        directory,
+        &InitOptions {
+            url: url.parse().unwrap(),
+            now: UnixTime::from_millis(START),
+        },
+    )
+}
+
+async fn open(directory: &Path) -> Result<Sigstore, OpenError> {
+    Sigstore::open(
+        directory,
+        Options {
+            clock: StillClock::new(),
+            ..Options::default()
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_has_one_holder_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    init(directory.path(), URL).unwrap();
+    let holder = open(directory.path()).await.unwrap();
+    let locked = InstanceError::Locked {
+        directory: directory.path().to_owned(),
+    };
+    assert_eq!(
+        open(directory.path()).await.map(|_| ()),
+        Err(OpenError::Instance(locked))
+    );
+    // Clients find the holder by the description, whoever has the lock.
+    assert_eq!(Description::read(directory.path()).unwrap().url, URL);
+
+    let path = directory.path().to_owned();
+    let waiting = tokio::spawn(async move {
+        let patience = Duration::from_secs(10);
+        Sigstore::open(
+            &path,
+            Options {
+                clock: StillClock::new(),
+                patience,
+                ..Options::default()
+            },
+        )
+        .await
+        .map(|_| ())
+    });
+    tokio::task::yield_now().await;
+    drop(holder);
+    assert_eq!(waiting.await.unwrap(), Ok(()));
+}
+
+#[test]
+fn init_makes_nothing_twice_and_nothing_among_other_things() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new/instance");
+    init(&path, URL).unwrap();
+    let before = std::fs::read(path.join("keys/rekor.pem")).unwrap();
+    assert_eq!(
+        init(&path, URL),
+        Err(InstanceError::AlreadyInitialised {
+            directory: path.clone()
+        })
+    );
+    assert_eq!(std::fs::read(path.join("keys/rekor.pem")).unwrap(), before);
+
+    let other = directory.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("thesis.tex"), "").unwrap();
+    let found = "thesis.tex".to_owned();
+    assert_eq!(
+        init(&other, URL),
+        Err(InstanceError::NotEmpty {
+            directory: other,
+            found
+        })
+    );
+}
+
+#[test]
+fn a_url_is_scheme_and_host_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    for url in [
+        "ftp://host",
+        "http://host/path",
+        "http://host/?q",
+        "http://host/#f",
+        "http://user@host",
+        "file:///x",
+    ] {
+        let refused = init(&directory.path().join("x"), url);
+        assert!(
+            matches!(refused, Err(InstanceError::UrlUnusable { .. })),
+            "{url}"
+        );
+    }
+    for (number, url) in ["https://sigstore.example", "http://[::1]:8080"]
+        .into_iter()
+        .enumerate()
+    {
+        let path = directory.path().join(number.to_string());
+        init(&path, url).unwrap();
+        assert_eq!(Description::read(&path).unwrap().url, url);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn secrets_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    init(directory.path(), URL).unwrap();
+    let mode = |name: &str| {
+        std::fs::metadata(directory.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    for name in [
+        "issuer.secret",
+        "keys/root.pem",
+        "keys/intermediate.pem",
+        "keys/rekor.pem",
+        "keys/oidc.pem",
+    ] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    assert_eq!(mode("keys"), 0o700);
+    let expose = |name: &str, mode| {
+        std::fs::set_permissions(
+            directory.path().join(name),
+            std::fs::Permissions::from_mode(mode),
+        )
+        .unwrap();
+    };
+    expose("issuer.secret", 0o644);
+    let refused = open(directory.path()).await.map(|_| ());
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::Instance(InstanceError::SecretExposed { .. }))
+        ),
+        "{refused:?}"
+    );
+    expose("issuer.secret", 0o600);
+    expose("keys/ct.pem", 0o640);
+    let refused = open(directory.path()).await.map(|_| ());
+    assert!(
+        matches!(refused, Err(OpenError::Instance(InstanceError::Key(_)))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn damaged_directories_are_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let not_initialised = InstanceError::NotInitialised {
+        directory: path.to_owned(),
+    };
+    assert_eq!(
+        open(path).await.map(|_| ()),
+        Err(OpenError::Instance(not_initialised))
+    );
+    init(path, URL).unwrap();
+    let description = std::fs::read_to_string(path.join("instance.json")).unwrap();
+    std::fs::write(path.join("instance.json"), "{").unwrap();
+    let refused = open(path).await.map(|_| ());
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::Instance(InstanceError::Malformed {
+                line: 1,
+                ..
+            }))
+        ),
+        "{refused:?}"
+    );
+    std::fs::write(
+        path.join("instance.json"),
+        description.replace("\"schema\": 1", "\"schema\": 9"),
+    )
+    .unwrap();
+    let refused = open(path).await.map(|_| ());
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::Instance(InstanceError::SchemaUnknown {
+                found: 9,
+                ..
+            }))
+        ),
+        "{refused:?}"
+    );
+    std::fs::write(path.join("instance.json"), description).unwrap();
+    std::fs::write(path.join("certificates/tsa.pem"), "hello").unwrap();
+    let refused = open(path).await.map(|_| ());
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::Instance(
+                InstanceError::CertificateMalformed { .. }
+            ))
+        ),
+        "{refused:?}"
+    );
+}

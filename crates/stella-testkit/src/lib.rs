@@ -1,0 +1,3 @@
+//! Skeleton.
+pub mod disk;
+pub use disk::Disk;

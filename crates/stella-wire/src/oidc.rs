@@ -1,0 +1,307 @@
+//! OpenID Connect: identity tokens (JWT), key sets, discovery, and the token endpoint of CI runners.
+//!
+//! A [`Jwt`] is read here and not believed: whose signature counts is decided by `stella_server::issuers`.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use stella_bundle::asn1;
+use stella_bundle::time::UnixTime;
+
+/// Identity tokens larger than this are refused before anything in them is looked at; GitHub's have 2 KiB.
+pub const MAX_TOKEN: usize = 16 << 10;
+
+/// Larger headers are refused: `alg`, `kid` and `typ` need a hundred bytes.
+const MAX_HEADER: usize = 1 << 10;
+
+/// Claims nested deeper are refused: Kubernetes, the deepest known, needs four.
+const MAX_DEPTH: usize = 16;
+
+/// Key sets with more keys are refused; the largest public ones have a dozen.
+pub const MAX_KEYS: usize = 100;
+
+/// Path of the discovery document below the issuer (OpenID Connect Discovery 1.0 §4).
+pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+
+/// The ways in which text is no identity token, key set or discovery document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OidcError {
+    /// The claims are not a JSON object within the bounds.
+    #[error("the token's claims are not a JSON object of at most {MAX_DEPTH} levels")]
+    ClaimsMalformed,
+    /// The header names extensions that must be understood (RFC 7515 §4.1.11).
+    #[error("the token's header demands extensions (\"crit\")")]
+    CriticalExtension,
+    /// A JSON document is not of its form.
+    #[error("the document is not valid at line {line}, column {column}")]
+    DocumentMalformed {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// The header is not a JSON object with `alg`, within the bounds.
+    #[error("the token's header is not a small JSON object with \"alg\"")]
+    HeaderMalformed,
+    /// A key is not usable RSA in SubjectPublicKeyInfo form.
+    #[error("the key is not an RSA public key")]
+    KeyMalformed,
+    /// A part is not base64url without padding.
+    #[error("a part of the token is not base64url")]
+    NotBase64,
+    /// There are not exactly three parts.
+    #[error("the token does not have exactly three parts")]
+    NotThreeParts,
+    /// The token exceeds [`MAX_TOKEN`].
+    #[error("the token of {length} bytes is larger than {MAX_TOKEN}")]
+    TooLarge {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The key set exceeds [`MAX_KEYS`].
+    #[error("the key set has {count} keys, more than {MAX_KEYS}")]
+    TooManyKeys {
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// A discovery document (OpenID Connect Discovery 1.0 §3), the fields used in this field.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Discovery {
+    /// The issuer, which must equal the one asked for, byte for byte.
+    pub issuer: String,
+    /// Where browsers are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_endpoint: Option<String>,
+    /// Where codes become tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// Where the key set is.
+    pub jwks_uri: String,
+    /// `code`.
+    #[serde(default)]
+    pub response_types_supported: Vec<String>,
+    /// `public`.
+    #[serde(default)]
+    pub subject_types_supported: Vec<String>,
+    /// `RS256` first: cosign reads no other.
+    #[serde(default)]
+    pub id_token_signing_alg_values_supported: Vec<String>,
+    /// `S256`: interactive clients refuse an issuer without it.
+    #[serde(default)]
+    pub code_challenge_methods_supported: Vec<String>,
+    /// `authorization_code`, …
+    #[serde(default)]
+    pub grant_types_supported: Vec<String>,
+    /// `openid`, `email`.
+    #[serde(default)]
+    pub scopes_supported: Vec<String>,
+    /// Claims that tokens hold.
+    #[serde(default)]
+    pub claims_supported: Vec<String>,
+}
+
+impl Discovery {
+    /// Reads a discovery document; fields not named here are ignored.
+    ///
+    /// # Errors
+    /// `DocumentMalformed`.
+    pub fn parse(json: &[u8]) -> Result<Self, OidcError> {
+        document(json)
+    }
+
+    /// Writes the JSON document.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What a CI runner's token endpoint answers: GitHub's `{"value": "<JWT>"}`; some say `token`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerToken {
+    /// The identity token.
+    #[serde(alias = "token")]
+    pub value: String,
+}
+
+impl RunnerToken {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// `DocumentMalformed`.
+    pub fn parse(json: &[u8]) -> Result<Self, OidcError> {
+        document(json)
+    }
+
+    /// Writes the answer.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RunnerToken {
+    /// Prints no token.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RunnerToken")
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token endpoint answers to an authorization code (RFC 6749 §5.1 with OpenID Connect Core §3.1.3.3).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// Opaque; nothing here uses it.
+    #[serde(default)]
+    pub access_token: String,
+    /// `Bearer`.
+    #[serde(default)]
+    pub token_type: String,
+    /// The identity token.
+    pub id_token: String,
+    /// Seconds.
+    #[serde(default)]
+    pub expires_in: u64,
+}
+
+impl TokenAnswer {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// `DocumentMalformed`.
+    pub fn parse(json: &[u8]) -> Result<Self, OidcError> {
+        document(json)
+    }
+
+    /// Writes the answer.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for TokenAnswer {
+    /// Prints no token.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TokenAnswer")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+fn document<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, OidcError> {
+    serde_json::from_slice(json).map_err(|error| OidcError::DocumentMalformed {
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn token(header: &str, claims: &str) -> String {
+        format!(
+            "{}.{}.AAAA",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        )
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_was_written() {
+        let mut claims = Claims::default();
+        claims.set("iss", "https://issuer.example");
+        claims.set("exp", 1_700_000_000);
+        let signed = Jwt::to_be_signed(&JwtHeader::new("RS256", "k"), &claims);
+        let token = Jwt::parse(&Jwt::assemble(&signed, b"sig")).unwrap();
+        assert_eq!(token.header(), &JwtHeader::new("RS256", "k"));
+        assert_eq!(token.claims(), &claims);
+        assert_eq!(
+            token.claims().time("exp"),
+            Some(UnixTime::from_seconds(1_700_000_000))
+        );
+        assert_eq!(
+            (token.signing_input(), token.signature()),
+            (signed.as_bytes(), b"sig".as_slice())
+        );
+    }
+
+    #[test]
+    fn misshapen_tokens_are_refused_each_for_its_reason() {
+        let deep = format!("{}{}", r#"{"a":"#.repeat(17), "}".repeat(17));
+        let long = format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(2000));
+        let cases = [
+            ("".to_owned(), OidcError::NotThreeParts),
+            (".".repeat(15_000), OidcError::NotThreeParts),
+            ("a.b.c.d".to_owned(), OidcError::NotThreeParts),
+            (
+                "a".repeat(MAX_TOKEN + 1),
+                OidcError::TooLarge {
+                    length: MAX_TOKEN + 1,
+                },
+            ),
+            ("!.b.c".to_owned(), OidcError::NotBase64),
+            (token("[]", "{}"), OidcError::HeaderMalformed),
+            (token(&long, "{}"), OidcError::HeaderMalformed),
+            (token(r#"{"kid":"x"}"#, "{}"), OidcError::HeaderMalformed),
+            (
+                token(r#"{"alg":"RS256","crit":["b64"]}"#, "{}"),
+                OidcError::CriticalExtension,
+            ),
+            (token(r#"{"alg":"RS256"}"#, "7"), OidcError::ClaimsMalformed),
+            (
+                token(r#"{"alg":"RS256"}"#, &deep),
+                OidcError::ClaimsMalformed,
+            ),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(Jwt::parse(&text).map(|_| ()), Err(expect), "{text:.60}");
+        }
+    }
+
+    #[test]
+    fn an_audience_is_one_string_or_a_list_of_strings() {
+        let audiences = |json: &str| Claims::parse(json.as_bytes()).unwrap().audiences().len();
+        assert_eq!(audiences(r#"{"aud":"sigstore"}"#), 1);
+        assert_eq!(audiences(r#"{"aud":["sigstore","x"]}"#), 2);
+        assert_eq!(audiences(r#"{"aud":["sigstore",7]}"#), 0);
+        assert_eq!(audiences(r#"{"aud":7}"#), 0);
+    }
+
+    #[test]
+    fn a_key_set_is_bounded() {
+        let keys = vec![
+            Jwk {
+                kty: "RSA".to_owned(),
+                ..Jwk::default()
+            };
+            MAX_KEYS + 1
+        ];
+        let count = keys.len();
+        assert_eq!(
+            Jwks::parse(&Jwks { keys }.to_bytes()),
+            Err(OidcError::TooManyKeys { count })
+        );
+    }
+
+    #[test]
+    fn tokens_are_not_printed_by_debug() {
+        let shown = format!(
+            "{:?}",
+            RunnerToken {
+                value: "secret".to_owned()
+            }
+        );
+        assert!(!shown.contains("secret"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What `--artifact` names: a digest, or a file whose digests are taken.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
+
+use crate::exit::{self, Failure};
+
+/// How much of a file is read at once.
+const PIECE: usize = 256 * 1024;
+
+/// An artifact, by its digests.
+#[derive(Clone, Debug)]
+pub(crate) struct Artifact {
+    /// The name for people: the file's name, none for a digest.
+    pub(crate) name: Option<String>,
+    /// What was typed.
+    pub(crate) given: String,
+    /// Its digests; SHA-256 is the first when a file was given.
+    pub(crate) digests: Vec<Digest>,
+}
+
+impl Artifact {
+    /// Reads `sha256:<hex>` or the path of a file.
+    pub(crate) fn read(given: &str) -> Result<Self, Failure> {
+        let artifact = |name, digests| Self {
+            name,
+            given: given.to_owned(),
+            digests,
+        };
+        if let Some(digest) = Digest::parse(given) {
+            return Ok(artifact(None, vec![digest]));
+        }
+        let path = Path::new(given);
+        let looks_like_a_digest = given
+            .split_once(':')
+            .is_some_and(|(name, _)| DigestAlgorithm::from_name(name).is_some());
+        if looks_like_a_digest && !path.exists() {
+            return Err(Failure::usage(format!(
+                "{given:?} is not a digest: expected sha256: and 64 hex digits in lower case"
+            )));
+        }
+        let digests = digests_of(path).map_err(|error| {
+            Failure::new(
+                exit::NO_ARTIFACT,
+                format!("cannot read the artifact {given}: {error}"),
+            )
+            .hint("give the path of a file, or its digest as sha256:<hex>")
+        })?;
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        Ok(artifact(name, digests))
+    }
+
+    /// Returns the digest that a statement names.
+    pub(crate) fn digest(&self) -> Result<&Digest, Failure> {
+        self.digests
+            .first()
+            .ok_or_else(|| Failure::usage("no artifact was given"))
+    }
+}
+
+/// Takes all digests of a file in one reading.
+fn digests_of(path: &Path) -> io::Result<Vec<Digest>> {
+    let mut file = File::open(path)?;
+    let mut streams = DigestAlgorithm::ALL.map(DigestStream::new);
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        for stream in &mut streams {
+            stream.update(&piece[..length]);
+        }
+    }
+    Ok(streams.into_iter().map(DigestStream::finish).collect())
+}

@@ -1,0 +1,129 @@
+//! `stella attest export-bundle`: everything about an artifact in one file, byte for byte.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use stella_bundle::attestation_set::{AttestationSet, TrustedRootCopy};
+use stella_bundle::bundle::Bundle;
+
+use super::source::SourceFlags;
+use crate::exit::{self, Failure};
+use crate::{artifact, places, terminal, trust};
+
+/// Write every attestation of an artifact into one file that verifies offline
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  stella attest export-bundle --image sha256:… --include-proofs --output attestation-bundle.json
+  stella attest verify --offline --bundle attestation-bundle.json --artifact sha256:… …")]
+pub(crate) struct Args {
+    /// The artifact: a file, or its digest as sha256:<hex>
+    #[arg(long, visible_alias = "artifact", value_name = "ARTIFACT")]
+    image: String,
+
+    #[command(flatten)]
+    source: SourceFlags,
+
+    /// Refuse bundles that cannot be verified offline, and put the recorded trust root beside them
+    #[arg(long)]
+    include_proofs: bool,
+
+    /// Write to this file; `-` is standard output
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "attestation-bundle.json"
+    )]
+    output: PathBuf,
+
+    /// The form of the file
+    #[arg(long, value_enum, default_value_t = Format::Set)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One bundle a line, for other tools
+    Jsonl,
+    /// Our own file, with exact bytes and trust roots
+    Set,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
+    let artifact = artifact::Artifact::read(&args.image)?;
+    let candidates = args.source.candidates(&artifact)?;
+    if candidates.is_empty() {
+        return Err(Failure::new(
+            exit::NO_ATTESTATION,
+            "no attestation speaks of this artifact",
+        ));
+    }
+    let bundles: Vec<Vec<u8>> = candidates
+        .into_iter()
+        .map(|each| each.stored.bytes)
+        .collect();
+    if args.include_proofs {
+        for bundle in &bundles {
+            require_proofs(bundle)?;
+        }
+    }
+    let bytes = match args.format {
+        Format::Jsonl => bundles
+            .iter()
+            .flat_map(|bundle| [bundle.as_slice(), b"\n"].concat())
+            .collect(),
+        Format::Set => {
+            let roots = if args.include_proofs {
+                trusted_roots()?
+            } else {
+                Vec::new()
+            };
+            AttestationSet::new(artifact.digest()?, bundles.clone(), roots).to_json()
+        }
+    };
+    if args.output.as_os_str() == "-" {
+        terminal::say_bytes(&bytes);
+        return Ok(exit::OK);
+    }
+    fs::write(&args.output, &bytes).map_err(|error| Failure::io("write", &args.output, &error))?;
+    terminal::tell(&format!(
+        "wrote {} attestations to {}",
+        bundles.len(),
+        args.output.display()
+    ));
+    Ok(exit::OK)
+}
+
+/// Requires that a bundle carries what an offline verifier needs.
+fn require_proofs(bytes: &[u8]) -> Result<(), Failure> {
+    let bundle =
+        Bundle::parse(bytes).map_err(|error| Failure::new(exit::SIGNATURE, error.to_string()))?;
+    let has_proof = bundle
+        .entries
+        .iter()
+        .any(|entry| entry.inclusion_proof.is_some());
+    if has_proof && !bundle.timestamps.is_empty() {
+        return Ok(());
+    }
+    let missing = if has_proof {
+        "timestamp"
+    } else {
+        "log inclusion proof"
+    };
+    Err(Failure::new(
+        exit::LOG,
+        format!("a bundle has no {missing} and cannot be verified offline"),
+    )
+    .hint("sign again, or export without --include-proofs"))
+}
+
+/// Returns the recorded trust root, for the receiver to look at and to pin.
+fn trusted_roots() -> Result<Vec<TrustedRootCopy>, Failure> {
+    let recorded = trust::recorded(&places::trust())?;
+    Ok(recorded
+        .into_iter()
+        .map(|material| TrustedRootCopy::new(material.root_bytes))
+        .collect())
+}

@@ -1,0 +1,143 @@
+//! `stella attest inspect`: what is inside, for people who want to know before they decide whom to accept.
+
+use stella_attest::verify::{Demand, Examined};
+use stella_bundle::bundle::{Bundle, KeyMaterial};
+use stella_bundle::certificate::Certificate;
+use stella_bundle::identity::escape;
+use stella_bundle::pem;
+use stella_bundle::verify::{Artifact, IdentityRule, Policy, SignerPolicy, Verifier};
+use stella_server::{Clock as _, SystemClock};
+
+use super::source::SourceFlags;
+use super::verify::TrustFlags;
+use crate::cli::Context;
+use crate::exit::{self, Failure};
+use crate::{artifact, output, terminal};
+
+/// Show what an attestation says and who signed it, without judging who may
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The artifact: a file, or its digest as sha256:<hex>
+    #[arg(long, value_name = "ARTIFACT")]
+    artifact: String,
+
+    #[command(flatten)]
+    source: SourceFlags,
+
+    #[command(flatten)]
+    trust: TrustFlags,
+
+    /// Show the certificate: names, validity, every claim, and the PEM block
+    #[arg(long)]
+    show_cert: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    let artifact = artifact::Artifact::read(&args.artifact)?;
+    let candidates = args.source.candidates(&artifact)?;
+    if candidates.is_empty() {
+        return Err(Failure::new(
+            exit::NO_ATTESTATION,
+            "no attestation speaks of this artifact",
+        )
+        .hint("give one with --bundle FILE"));
+    }
+    let material = args.trust.choose(context)?;
+    let bundles: Vec<Vec<u8>> = candidates
+        .iter()
+        .map(|each| each.stored.bytes.clone())
+        .collect();
+    // Nobody is accepted here, so nothing is: the checks run for what they find.
+    let policy = Policy::new(SignerPolicy::Certificate(IdentityRule::NotGiven));
+    let verifier = Verifier::new(material.prepare(), policy);
+    let digests = Artifact::Digests(&artifact.digests);
+    let demand = Demand::default();
+    let answer =
+        stella_attest::verify::verify(&verifier, &digests, candidates, &demand, SystemClock.now());
+    if args.json {
+        let shown: Vec<_> = answer
+            .examined
+            .iter()
+            .zip(&bundles)
+            .map(|pair| json(pair, args.show_cert))
+            .collect();
+        terminal::say_json(&serde_json::json!({"attestations": shown}));
+        return Ok(exit::OK);
+    }
+    for (examined, bytes) in answer.examined.iter().zip(&bundles) {
+        output::print_attestation(examined);
+        if let Some(predicate) = predicate(examined) {
+            terminal::say(&format!("  predicate {predicate}"));
+        }
+        if args.show_cert {
+            show_certificate(bytes);
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn json((examined, bytes): (&Examined, &Vec<u8>), with_certificate: bool) -> serde_json::Value {
+    let mut value = output::attestation(examined);
+    if let Ok(report) = &examined.result {
+        value["predicate"] = serde_json::json!(
+            report
+                .facts
+                .statement
+                .as_ref()
+                .map(|statement| &statement.predicate)
+        );
+    }
+    if let Some(leaf) = certificate(bytes).filter(|_| with_certificate) {
+        value["certificate"] = serde_json::json!(pem::encode("CERTIFICATE", leaf.der()));
+    }
+    value
+}
+
+fn predicate(examined: &Examined) -> Option<String> {
+    let report = examined.result.as_ref().ok()?;
+    let statement = report.facts.statement.as_ref()?;
+    Some(escape(&serde_json::to_string(&statement.predicate).ok()?))
+}
+
+fn certificate(bundle: &[u8]) -> Option<Certificate> {
+    match Bundle::parse(bundle).ok()?.key {
+        KeyMaterial::Certificates(chain) => Certificate::parse(chain.first()?).ok(),
+        KeyMaterial::PublicKey { .. } => None,
+    }
+}
+
+fn show_certificate(bundle: &[u8]) {
+    let Some(leaf) = certificate(bundle) else {
+        return terminal::say("  no certificate: signed with a managed key");
+    };
+    terminal::say(&format!(
+        "  certificate {}",
+        leaf.serial()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    ));
+    terminal::say(&format!("    issued by   {}", escape(&leaf.issuer_text())));
+    terminal::say(&format!(
+        "    valid       {} to {}",
+        leaf.not_before(),
+        leaf.not_after()
+    ));
+    terminal::say(&format!("    key         {:?}", leaf.public_key().kind()));
+    for name in leaf.names() {
+        terminal::say(&format!(
+            "    name        {}",
+            escape(name.identity().unwrap_or("of a type that names no signer"))
+        ));
+    }
+    for (claim, _, label) in stella_bundle::certificate::Claim::ALL {
+        if let Some(text) = leaf.claim(claim) {
+            terminal::say(&format!("    {label:<36}{}", escape(text)));
+        }
+    }
+    terminal::say(pem::encode("CERTIFICATE", leaf.der()).trim_end());
+}

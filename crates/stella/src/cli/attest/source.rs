@@ -1,0 +1,90 @@
+//! Where attestations are read from: the files that were named, else this machine's store.
+
+use std::fs;
+use std::path::PathBuf;
+
+use stella_attest::shelf::{Shelf, ShelfError, Stored};
+use stella_attest::verify::{Candidate, Source};
+use stella_bundle::attestation_set;
+use stella_bundle::digest::{Digest, DigestAlgorithm};
+
+use crate::artifact::Artifact;
+use crate::exit::{self, Failure};
+use crate::places;
+
+/// Where to read attestations.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SourceFlags {
+    /// Read attestations from this file: a bundle, an exported set, or bundles line by line
+    #[arg(long = "bundle", value_name = "FILE")]
+    bundles: Vec<PathBuf>,
+
+    /// The folder of attestations on this machine
+    #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
+    store: Option<PathBuf>,
+}
+
+impl SourceFlags {
+    /// Returns everything that may speak of the artifact.
+    pub(crate) fn candidates(&self, artifact: &Artifact) -> Result<Vec<Candidate>, Failure> {
+        if self.bundles.is_empty() {
+            return self.on_shelf(&artifact.digests);
+        }
+        let mut candidates = Vec::new();
+        for path in &self.bundles {
+            let bytes = fs::read(path).map_err(|error| {
+                Failure::usage(format!(
+                    "cannot read the bundle {}: {error}",
+                    path.display()
+                ))
+            })?;
+            let bundles = attestation_set::bundles_in(&bytes).map_err(|error| {
+                Failure::new(exit::SIGNATURE, format!("{}: {error}", path.display()))
+            })?;
+            candidates.extend(bundles.into_iter().map(|bytes| {
+                let digest = DigestAlgorithm::Sha256.digest(&bytes);
+                Candidate {
+                    stored: Stored { digest, bytes },
+                    source: Source::File,
+                }
+            }));
+        }
+        Ok(candidates)
+    }
+
+    fn on_shelf(&self, subjects: &[Digest]) -> Result<Vec<Candidate>, Failure> {
+        let shelf = self.shelf();
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for subject in subjects {
+            for stored in shelf.list(subject).map_err(shelf_failure)? {
+                if candidates
+                    .iter()
+                    .all(|each| each.stored.digest != stored.digest)
+                {
+                    candidates.push(Candidate {
+                        stored,
+                        source: Source::Shelf,
+                    });
+                }
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Returns the shelf of this machine.
+    pub(crate) fn shelf(&self) -> Shelf {
+        Shelf::new(places::store(self.store.clone()))
+    }
+}
+
+/// Says what to do about a shelf that cannot be used.
+pub(crate) fn shelf_failure(error: ShelfError) -> Failure {
+    let failure = Failure::new(exit::INTERNAL, error.to_string());
+    match error {
+        ShelfError::Corrupted { path, .. } => failure.hint(format!(
+            "the attestation is damaged, not forged: remove {} and fetch or sign it again",
+            path.display()
+        )),
+        _ => failure.hint("choose another folder with --store or STELLA_STORE"),
+    }
+}

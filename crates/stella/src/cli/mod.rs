@@ -1,0 +1,176 @@
+//! The commands: one file each with its arguments, whose doc comments are the help, and a `run`.
+
+mod attest;
+mod completion;
+pub(crate) mod config;
+mod demo;
+mod identity;
+mod log;
+mod serve;
+mod trust;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{Flags, Loaded, LogLevel, Surroundings, TrustElsewhere};
+use crate::exit::{self, Failure};
+use crate::{places, terminal, token};
+
+/// Sign build verdicts without long-lived keys, and verify them offline for decades
+///
+/// A verdict (an SBOM delta, a reachability graph, a policy result) is signed with a key that lives for one signature,
+/// certified for the identity in a CI token, logged in the open and timestamped. What comes out is a Sigstore bundle
+/// that verifies on a machine with no network.
+#[derive(Debug, Parser)]
+#[command(name = "stella", version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// Read this signer.yaml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stella demo                                      see the whole walk in a second
+  stella serve --dir ./sigstore                    run a private Sigstore
+  stella trust use http://127.0.0.1:8470           say whom to believe
+  stella attest sign --keyless --artifact sha256:…
+  stella attest verify --artifact sha256:… --certificate-identity repo:myorg/myrepo:ref:refs/heads/main \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com
+
+Exit codes: 0 passed, 2 usage, 10-13 nothing that matches, 20-25 refused, 30-32 a service or the token (see the book).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sign, verify, inspect and export attestations
+    #[command(subcommand)]
+    Attest(attest::Command),
+    /// Print a completion script for a shell
+    Completion(completion::Args),
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Tell the whole story on this machine: sign, verify, stop the instance, verify offline, change a byte
+    Demo(demo::Args),
+    /// Identity tokens of the local instance
+    #[command(subcommand)]
+    Identity(identity::Command),
+    /// Look into the instance's logs
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Serve a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority
+    Serve(serve::Args),
+    /// Choose and show whom to believe
+    #[command(subcommand)]
+    Trust(trust::Command),
+}
+
+/// What every command is given.
+pub(crate) struct Context {
+    /// `--config`.
+    config: Option<PathBuf>,
+}
+
+impl Context {
+    /// Loads the configuration with what a command's own flags say.
+    pub(crate) fn load(&self, mut flags: Flags) -> Result<Loaded, Failure> {
+        flags.config.clone_from(&self.config);
+        if flags.trust_elsewhere == TrustElsewhere::None
+            && places::trust().join("trust.json").exists()
+        {
+            flags.trust_elsewhere = TrustElsewhere::Given;
+        }
+        let variable = |name: &str| env::var(name).ok();
+        let around = Surroundings {
+            variable: &variable,
+            read: &|path| std::fs::read(path),
+        };
+        let loaded = crate::config::load(&flags, &around)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        if let Some(path) = &loaded.not_used {
+            terminal::tell(&format!(
+                "note: {} is not used: pass --config",
+                path.display()
+            ));
+        }
+        Ok(loaded)
+    }
+}
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    token::hide_from_command_line();
+    let cli = Cli::parse();
+    listen_to_logs();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            terminal::tell(&format!(
+                "error: {}",
+                stella_bundle::identity::escape(&failure.message)
+            ));
+            if let Some(hint) = &failure.hint {
+                terminal::tell(&format!("hint: {hint}"));
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Failure> {
+    let context = Context { config: cli.config };
+    match cli.command {
+        Command::Attest(command) => attest::run(&context, command),
+        Command::Completion(args) => {
+            completion::run(&args);
+            Ok(exit::OK)
+        }
+        Command::Config(command) => config::run(&context, &command),
+        Command::Demo(args) => wait(demo::run(args)),
+        Command::Identity(command) => wait(identity::run(command)),
+        Command::Log(command) => wait(log::run(command)),
+        Command::Serve(args) => serve::run(args),
+        Command::Trust(command) => wait(trust::run(command)),
+    }
+}
+
+/// Runs a command that talks to services, on one thread.
+fn wait(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::new(exit::INTERNAL, format!("cannot start: {error}")))?
+        .block_on(command)
+}
+
+/// Writes what happens to stderr, as much as `STELLAOPS_LOG_LEVEL` says.
+fn listen_to_logs() {
+    let level = ["STELLAOPS_LOG_LEVEL", "STELLA_LOG_LEVEL"]
+        .iter()
+        .find_map(|name| env::var(name).ok());
+    let level = level
+        .as_deref()
+        .and_then(LogLevel::from_word)
+        .unwrap_or(LogLevel::Warn);
+    let filter = match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

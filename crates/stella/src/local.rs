@@ -1,0 +1,196 @@
+//! The instance on this machine: one directory, reached over HTTP when a process serves it, else opened in this process.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stella_bundle::signing_config::ClientTrustConfig;
+use stella_client::network::{Network, NetworkOptions};
+use stella_client::oidc::github::RunnerEndpoint;
+use stella_server::{
+    Clock as _, Description, InitOptions, InstanceError, OpenError, Options, Sigstore, SystemClock,
+    TOKEN_PATH, TokenRequest,
+};
+use stella_wire::transport::Transport;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::exit::{self, Failure};
+use crate::trust::TrustMaterial;
+
+/// How long to wait for another process to give the instance up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one try takes before the holder is asked over HTTP.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A connection to the instance on this machine.
+pub(crate) struct Local {
+    /// How its services are reached.
+    pub(crate) transport: Arc<dyn Transport>,
+    /// Whom it says to believe, and where to sign.
+    pub(crate) material: TrustMaterial,
+    url: String,
+    held: Held,
+}
+
+enum Held {
+    /// By this process.
+    Here(Sigstore),
+    /// By another process, which serves it at its URL.
+    Elsewhere { secret: Zeroizing<String> },
+}
+
+impl Local {
+    /// Connects to the instance in `directory`, which must exist.
+    pub(crate) async fn connect(directory: &Path) -> Result<Self, Failure> {
+        let description = Description::read(directory).map_err(instance_failure)?;
+        let start = Instant::now();
+        loop {
+            match open(directory, GLANCE).await {
+                Ok(sigstore) => return Self::here(sigstore),
+                Err(OpenError::Instance(InstanceError::Locked { .. })) => {}
+                Err(error) => return Err(open_failure(error)),
+            }
+            // The holder serves it, or is another short-lived command: then its turn ends soon.
+            match Self::elsewhere(directory, &description.url).await {
+                Ok(local) => return Ok(local),
+                Err(failure) if failure.code != exit::UNAVAILABLE => return Err(failure),
+                Err(failure) if start.elapsed() > PATIENCE => {
+                    return Err(failure.hint(format!(
+                        "another process holds {} and does not answer at {}",
+                        directory.display(),
+                        description.url
+                    )));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn here(sigstore: Sigstore) -> Result<Self, Failure> {
+        let source = format!("the instance at {}", sigstore.url());
+        let material = TrustMaterial::parse(sigstore.client_trust_config().to_vec(), source)?;
+        let (transport, url) = (Arc::new(sigstore.clone()), sigstore.url().to_owned());
+        Ok(Self {
+            transport,
+            material,
+            url,
+            held: Held::Here(sigstore),
+        })
+    }
+
+    async fn elsewhere(directory: &Path, url: &str) -> Result<Self, Failure> {
+        let transport = Arc::new(Network::new(NetworkOptions::default()));
+        let secret = stella_server::read_secret(directory).map_err(instance_failure)?;
+        let config: ClientTrustConfig = stella_client::trust::fetch(transport.as_ref(), url, None)
+            .await?
+            .config;
+        let material = TrustMaterial::of_config(config, format!("the instance at {url}"));
+        Ok(Self {
+            transport,
+            material,
+            url: url.to_owned(),
+            held: Held::Elsewhere { secret },
+        })
+    }
+
+    /// Returns the instance's public URL: its issuer.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks the instance's own issuer for a token shaped like a CI system's.
+    pub(crate) async fn token(&self, request: &TokenRequest) -> Result<Zeroizing<String>, Failure> {
+        match &self.held {
+            Held::Here(sigstore) => sigstore
+                .identity_token(request)
+                .map(Zeroizing::new)
+                .map_err(|refusal| Failure::new(exit::ACCESS, refusal.to_string())),
+            Held::Elsewhere { secret } => {
+                let address = token_address(&self.url, request)?;
+                let endpoint = RunnerEndpoint::new(address, secret.clone());
+                Ok(endpoint
+                    .token(self.transport.as_ref(), &request.audience)
+                    .await?)
+            }
+        }
+    }
+
+    /// Gives the instance up.
+    pub(crate) fn close(&self) {
+        if let Held::Here(sigstore) = &self.held {
+            sigstore.close();
+        }
+    }
+}
+
+/// Makes an instance where there is none yet.
+pub(crate) fn init(directory: &Path, url: &str) -> Result<(), Failure> {
+    let url = Url::parse(url)
+        .map_err(|error| Failure::usage(format!("{url:?} is not a URL: {error}")))?;
+    let options = InitOptions {
+        url,
+        now: SystemClock.now(),
+    };
+    match Sigstore::init(directory, &options) {
+        Err(InstanceError::AlreadyInitialised { .. }) => Ok(()),
+        other => other.map_err(instance_failure),
+    }
+}
+
+/// Opens the instance in this process.
+pub(crate) async fn open(directory: &Path, patience: Duration) -> Result<Sigstore, OpenError> {
+    let transport: Arc<dyn Transport> = Arc::new(Network::new(NetworkOptions::default()));
+    let options = Options {
+        transport: Some(transport),
+        patience,
+        ..Options::default()
+    };
+    Sigstore::open(directory, options).await
+}
+
+fn token_address(url: &str, request: &TokenRequest) -> Result<Url, Failure> {
+    let malformed = |error| Failure::usage(format!("{url:?} is not a URL: {error}"));
+    let mut address = Url::parse(url)
+        .and_then(|url| url.join(TOKEN_PATH))
+        .map_err(malformed)?;
+    if request.subject.is_some() || !request.claims.is_empty() {
+        let mut query = address.query_pairs_mut();
+        if let Some(subject) = &request.subject {
+            query.append_pair("subject", subject);
+        }
+        for (name, value) in &request.claims {
+            query.append_pair("claim", &format!("{name}={value}"));
+        }
+    }
+    Ok(address)
+}
+
+/// Says what to do about a directory that is no usable instance.
+pub(crate) fn instance_failure(error: InstanceError) -> Failure {
+    let failure = Failure::new(exit::INTERNAL, error.to_string());
+    match error {
+        InstanceError::NotInitialised { directory } => Failure {
+            code: exit::USAGE,
+            ..failure
+        }
+        .hint(format!(
+            "make one with `stella serve --dir {}`",
+            directory.display()
+        )),
+        InstanceError::Locked { .. } => {
+            failure.hint("a directory is served by one process at a time")
+        }
+        _ => failure,
+    }
+}
+
+/// Says what to do about an instance that cannot be opened.
+pub(crate) fn open_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Instance(error) => instance_failure(error),
+        OpenError::Log { .. } => Failure::new(exit::INTERNAL, error.to_string())
+            .hint("see what is wrong with it: stella log fsck --dir DIR"),
+        error => Failure::new(exit::INTERNAL, error.to_string()),
+    }
+}

@@ -1,0 +1,40 @@
+//! Where things lie on this machine, by the XDG base directories; every place can be named instead.
+
+use std::env;
+use std::path::PathBuf;
+
+/// Returns the folder of attestations: `STELLA_STORE`, else below `XDG_DATA_HOME`.
+pub(crate) fn store(given: Option<PathBuf>) -> PathBuf {
+    given
+        .or_else(|| variable("STELLA_STORE"))
+        .unwrap_or_else(|| data().join("store"))
+}
+
+/// Returns the folder of the local instance: `STELLA_INSTANCE`, else below `XDG_DATA_HOME`.
+pub(crate) fn instance(given: Option<PathBuf>) -> PathBuf {
+    given
+        .or_else(|| variable("STELLA_INSTANCE"))
+        .unwrap_or_else(|| data().join("instance"))
+}
+
+/// Returns the folder in which the choice of a trust root is recorded.
+pub(crate) fn trust() -> PathBuf {
+    let config = variable("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"));
+    config.join("stella").join("trust")
+}
+
+fn data() -> PathBuf {
+    variable("XDG_DATA_HOME")
+        .unwrap_or_else(|| home().join(".local/share"))
+        .join("stella")
+}
+
+fn home() -> PathBuf {
+    variable("HOME").unwrap_or_else(|| PathBuf::from("/"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}

@@ -1,0 +1,255 @@
+//! Whom to believe: which trusted root a command uses, whence it came, and the choice that `stella trust use` records.
+//!
+//! Nobody is believed unasked: without a flag, a configuration or a recorded choice there is no trust root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stella_bundle::digest::{Digest, DigestAlgorithm};
+use stella_bundle::signing_config::{ClientTrustConfig, SigningConfig};
+use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
+use stella_bundle::verify::Trust;
+use stella_client::network;
+use url::Url;
+
+use crate::config::TrustChoice;
+use crate::exit::Failure;
+use crate::places;
+
+/// The record of a choice, beside the files that were chosen.
+const RECORD: &str = "trust.json";
+const ROOT: &str = "trusted_root.json";
+const SIGNING: &str = "signing_config.json";
+/// Set by CI systems.
+const CI: &str = "CI";
+
+/// A trusted root in use, and the services that belong to it.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustMaterial {
+    /// The trusted root's exact bytes.
+    pub(crate) root_bytes: Vec<u8>,
+    /// The trusted root.
+    pub(crate) root: TrustedRoot,
+    /// Where to sign, when that is known too.
+    pub(crate) signing: Option<SigningConfig>,
+    /// Whence it came, for reports.
+    pub(crate) source: String,
+}
+
+/// What `trust.json` says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    /// What was chosen: a file or a URL.
+    pub(crate) source: String,
+    /// SHA-256 of the trusted root.
+    pub(crate) digest: String,
+    /// When, RFC 3339.
+    pub(crate) recorded: String,
+}
+
+impl TrustMaterial {
+    /// Reads a client trust config or a trusted root.
+    pub(crate) fn parse(bytes: Vec<u8>, source: String) -> Result<Self, Failure> {
+        if let Ok(config) = ClientTrustConfig::parse(&bytes) {
+            return Ok(Self::of_config(config, source));
+        }
+        let root = TrustedRoot::parse(&bytes).map_err(|error| {
+            Failure::usage(format!("cannot use {source} as a trust root: {error}"))
+        })?;
+        Ok(Self {
+            root_bytes: bytes,
+            root,
+            signing: None,
+            source,
+        })
+    }
+
+    /// Takes both parts of a client trust config.
+    pub(crate) fn of_config(config: ClientTrustConfig, source: String) -> Self {
+        let root = config.trusted_root;
+        Self {
+            root_bytes: root.to_json(),
+            root,
+            signing: Some(config.signing_config),
+            source,
+        }
+    }
+
+    /// Reads a file that the caller named.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        Self::parse(read_bounded(path)?, path.display().to_string())
+    }
+
+    /// Returns the digest that names the trusted root.
+    pub(crate) fn digest(&self) -> Digest {
+        DigestAlgorithm::Sha256.digest(&self.root_bytes)
+    }
+
+    /// Makes the trusted root ready.
+    pub(crate) fn prepare(&self) -> Trust {
+        Trust::new(&self.root)
+    }
+
+    /// Says whether this is an instance on a loopback address: anyone on the machine may be behind it.
+    fn is_development(&self) -> bool {
+        let is_loopback = |address: &str| {
+            Url::parse(address)
+                .ok()
+                .and_then(|url| url.host_str().map(network::is_loopback))
+        };
+        self.root
+            .certificate_authorities
+            .iter()
+            .any(|each| is_loopback(&each.uri) == Some(true))
+    }
+}
+
+/// Finds the trust root of a command: its flag, else the configuration's, else the recorded choice.
+pub(crate) fn choose(
+    flag: Option<&Path>,
+    configured: Option<&TrustChoice>,
+    fingerprint: Option<&str>,
+) -> Result<TrustMaterial, Failure> {
+    let material = match (flag, configured) {
+        (Some(path), _) => return require_fingerprint(TrustMaterial::read(path)?, fingerprint),
+        (None, Some(TrustChoice::File(path))) => TrustMaterial::read(path)?,
+        (None, Some(TrustChoice::Public)) => {
+            return Err(Failure::usage("the public Sigstore's trust root is not built in yet")
+                .hint("give its file with --trusted-root"));
+        }
+        (None, None) => recorded(&places::trust())?.ok_or_else(|| {
+            Failure::usage("no trust root was chosen: nobody is believed unasked")
+                .hint("record whom to trust with `stella trust use FILE | URL`, or give --trusted-root FILE")
+        })?,
+    };
+    // A pipeline that believes an instance on its own loopback believes whatever ran before it.
+    if material.is_development() && std::env::var_os(CI).is_some() && fingerprint.is_none() {
+        let digest = material.digest();
+        return Err(Failure::usage(format!("the recorded trust root {digest} is that of a local instance, which CI does not believe unasked"))
+            .hint(format!("name it: --trust-fingerprint {digest}")));
+    }
+    require_fingerprint(material, fingerprint)
+}
+
+/// Finds the trust root to sign under. Whoever signs chooses their own services, so nothing is pinned here.
+pub(crate) fn choose_for_signing(
+    flag: Option<&Path>,
+    configured: Option<&TrustChoice>,
+) -> Result<TrustMaterial, Failure> {
+    match (flag, configured) {
+        (None, None) => {
+            recorded(&places::trust())?.ok_or_else(|| Failure::usage("no trust root was chosen"))
+        }
+        _ => choose(flag, configured, None),
+    }
+}
+
+fn require_fingerprint(
+    material: TrustMaterial,
+    fingerprint: Option<&str>,
+) -> Result<TrustMaterial, Failure> {
+    let found = material.digest().to_string();
+    match fingerprint {
+        Some(expected) if expected != found => Err(Failure::usage(format!(
+            "the trust root of {} has the digest {found}, expected {expected}",
+            material.source
+        ))),
+        _ => Ok(material),
+    }
+}
+
+/// Reads the recorded choice.
+pub(crate) fn recorded(folder: &Path) -> Result<Option<TrustMaterial>, Failure> {
+    let Some(record) = record(folder)? else {
+        return Ok(None);
+    };
+    let root_bytes = read_bounded(&folder.join(ROOT))?;
+    let source = format!("{} (recorded {})", record.source, record.recorded);
+    let mut material = TrustMaterial::parse(root_bytes, source)?;
+    let found = material.digest().to_string();
+    if found != record.digest {
+        return Err(Failure::usage(format!(
+            "the recorded trust root was changed: expected {}, found {found}",
+            record.digest
+        ))
+        .hint("record it again with `stella trust use`"));
+    }
+    let signing = folder.join(SIGNING);
+    if signing.exists() {
+        let config = SigningConfig::parse(&read_bounded(&signing)?)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        material.signing = Some(config);
+    }
+    Ok(Some(material))
+}
+
+/// Reads `trust.json`.
+pub(crate) fn record(folder: &Path) -> Result<Option<Record>, Failure> {
+    let path = folder.join(RECORD);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let record = serde_json::from_slice(&read_bounded(&path)?);
+    record.map(Some).map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", path.display()))
+            .hint("record the choice again with `stella trust use`")
+    })
+}
+
+/// Records a choice; the record comes last, so that a crash before it leaves the old choice or none.
+pub(crate) fn remember(
+    folder: &Path,
+    material: &TrustMaterial,
+    source: &str,
+    now: &str,
+) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| Failure::io("create", folder, &error))?;
+    let record = folder.join(RECORD);
+    if record.exists() {
+        fs::remove_file(&record).map_err(|error| Failure::io("replace", &record, &error))?;
+    }
+    write(&folder.join(ROOT), &material.root_bytes)?;
+    let signing = folder.join(SIGNING);
+    match &material.signing {
+        Some(config) => write(&signing, &config.to_json())?,
+        None if signing.exists() => {
+            fs::remove_file(&signing).map_err(|error| Failure::io("remove", &signing, &error))?;
+        }
+        None => {}
+    }
+    let digest = material.digest().to_string();
+    let words = Record {
+        source: source.to_owned(),
+        digest,
+        recorded: now.to_owned(),
+    };
+    write(
+        &record,
+        &serde_json::to_vec_pretty(&words).unwrap_or_default(),
+    )
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let temporary: PathBuf = path.with_extension("partial");
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|error| Failure::io("write", path, &error))
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::usage(format!(
+            "cannot read the trust root {}: {error}",
+            path.display()
+        ))
+    })?;
+    if bytes.len() > MAX_TRUSTED_ROOT {
+        return Err(Failure::usage(format!(
+            "{} is too large for a trust root",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
