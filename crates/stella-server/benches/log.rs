@@ -9,15 +9,17 @@
 )]
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::time::UnixTime;
 use stella_keys::EphemeralKey;
-use stella_server::disk::{Disk as _, Local};
+use stella_server::disk::{Disk, DiskFile, Local};
 use stella_server::log::{Build, CheckpointSigner, Entry, EntryFormat, Log, LogOptions};
 use stella_tlog::hash;
 use stella_tlog::note::KeyName;
@@ -25,6 +27,9 @@ use tokio::runtime::Runtime;
 
 /// The length of a Rekor entry with a Fulcio certificate, about.
 const ENTRY: usize = 3 * 1024;
+
+/// What the second table adds to each sync, to be like a disk that does not answer from a cache.
+const SLOW: Duration = Duration::from_millis(4);
 
 fn main() {
     let folder = std::env::args()
@@ -42,12 +47,78 @@ fn main() {
             millis(quantile(&times, 99)),
         );
     }
-    println!("log: entries of {ENTRY} bytes");
-    println!("  clients   entries  entries/s   p50 ms   p99 ms   CPU us/entry");
-    for (clients, each) in [(1, 400), (16, 400), (256, 200)] {
-        run(&folder.path().join(format!("log-{clients}")), clients, each);
+    for added in [Duration::ZERO, SLOW] {
+        println!(
+            "log: entries of {ENTRY} bytes, {} ms added to each sync",
+            added.as_millis()
+        );
+        println!("  clients   entries  entries/s   p50 ms   p99 ms   CPU us/entry");
+        for (clients, each) in [(1, 400), (16, 400), (256, 200)] {
+            let name = format!("log-{clients}-{}", added.as_millis());
+            run(disk(&folder.path().join(name), added), clients, each);
+        }
     }
-    reopen(&folder.path().join("log-256"));
+    reopen(disk(&folder.path().join("log-256-0"), Duration::ZERO));
+}
+
+fn disk(folder: &Path, added: Duration) -> Arc<dyn Disk> {
+    let local = Local::open(folder).unwrap();
+    Arc::new(Slow { local, added })
+}
+
+/// A local disk whose syncs take longer.
+struct Slow {
+    local: Local,
+    added: Duration,
+}
+
+struct SlowFile {
+    file: Box<dyn DiskFile>,
+    added: Duration,
+}
+
+impl Disk for Slow {
+    fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.local.create(path)?;
+        let added = self.added;
+        Ok(Box::new(SlowFile { file, added }))
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        self.local.create_folder(path)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.local.list(folder)
+    }
+
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.local.read(path)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.local.remove(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.local.rename(from, to)
+    }
+
+    fn sync_folder(&self, path: &str) -> io::Result<()> {
+        thread::sleep(self.added);
+        self.local.sync_folder(path)
+    }
+}
+
+impl DiskFile for SlowFile {
+    fn sync_data(&mut self) -> io::Result<()> {
+        thread::sleep(self.added);
+        self.file.sync_data()
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(offset, bytes)
+    }
 }
 
 /// Times the disk alone.
@@ -73,8 +144,8 @@ fn fdatasync(folder: &Path, length: usize) -> Vec<Duration> {
 }
 
 /// Lets each client append one entry after the other.
-fn run(folder: &Path, clients: usize, each: usize) {
-    let log = open(folder);
+fn run(disk: Arc<dyn Disk>, clients: usize, each: usize) {
+    let log = open(disk);
     let runtime = Runtime::new().unwrap();
     let (cpu, start) = (cpu_time(), Instant::now());
     let tasks: Vec<_> = (0..clients)
@@ -117,9 +188,9 @@ async fn client_of(log: Log, client: usize, each: usize) -> Vec<Duration> {
     times
 }
 
-fn reopen(folder: &Path) {
+fn reopen(disk: Arc<dyn Disk>) {
     let start = Instant::now();
-    let log = open(folder);
+    let log = open(disk);
     println!(
         "reopened {} entries in {:.0} ms",
         log.size(),
@@ -127,7 +198,7 @@ fn reopen(folder: &Path) {
     );
 }
 
-fn open(folder: &Path) -> Log {
+fn open(disk: Arc<dyn Disk>) -> Log {
     let name = KeyName::new("log.example").unwrap();
     let key = EphemeralKey::generate(KeyDetails::Ed25519).unwrap();
     let signer = CheckpointSigner::text(name.clone(), Arc::new(key)).unwrap();
@@ -137,7 +208,7 @@ fn open(folder: &Path) -> Log {
         vec![Arc::new(signer)],
         Arc::new(|| UnixTime::from_seconds(1_800_000_000)),
     );
-    Log::open(Arc::new(Local::open(folder).unwrap()), options).unwrap()
+    Log::open(disk, options).unwrap()
 }
 
 /// Returns the CPU time of this process, where `/proc` tells it (in hundredths of a second).

@@ -120,7 +120,10 @@ pub async fn serve(sigstore: Sigstore, listener: TcpListener, shutdown: impl Fut
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let door = Door { sigstore: sigstore.clone(), large_bodies: Arc::clone(&large_bodies) };
+                let door = Door {
+                    sigstore: sigstore.clone(),
+                    large_bodies: Arc::clone(&large_bodies),
+                };
                 let stopping = stopping.clone();
                 connections.spawn(async move {
                     converse(stream, door, stopping).await;
@@ -186,20 +189,32 @@ impl Door {
     async fn answer(&self, request: hyper::Request<Incoming>) -> Response {
         let (head, body) = request.into_parts();
         let limit = body_limit(&head.method, head.uri.path());
-        let may_be_large = body.size_hint().upper().is_none_or(|size| size > SMALL_BODY) && limit as u64 > SMALL_BODY;
-        let place = if may_be_large { self.large_bodies.acquire().await.ok() } else { None };
+        let may_be_large = body
+            .size_hint()
+            .upper()
+            .is_none_or(|size| size > SMALL_BODY)
+            && limit as u64 > SMALL_BODY;
+        let place = if may_be_large {
+            self.large_bodies.acquire().await.ok()
+        } else {
+            None
+        };
         let mut response = match read_body(body, limit).await {
             Ok(body) => answer_or_500(&self.sigstore, &Request::from_parts(head, body)).await,
             Err(problem) => {
                 let mut response = problem.into_response();
                 // What was not read is still on its way: this connection cannot go on.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
         };
         drop(place);
         let nosniff = HeaderValue::from_static("nosniff");
-        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+            .headers_mut()
+            .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         response
     }
 }
@@ -214,7 +229,8 @@ async fn answer_or_500(sigstore: &Sigstore, request: &Request) -> Response {
     });
     match answered.await {
         Some(response) => response,
-        None => Problem::new(Code::Internal, "the request could not be answered", "PANIC").into_response(),
+        None => Problem::new(Code::Internal, "the request could not be answered", "PANIC")
+            .into_response(),
     }
 }
 

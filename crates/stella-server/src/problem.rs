@@ -24,7 +24,14 @@ impl Problem {
     /// Makes a refusal with a sentence for people and a machine-readable reason.
     pub(crate) fn new(code: Code, message: impl Into<String>, reason: &'static str) -> Self {
         let (status, message) = (code.status(), message.into());
-        Self { code, status, message, reason, internal: None, retry_after: None }
+        Self {
+            code,
+            status,
+            message,
+            reason,
+            internal: None,
+            retry_after: None,
+        }
     }
 
     /// Makes the refusal of a request that is wrong and stays wrong.
@@ -71,7 +78,10 @@ impl Problem {
                 self.message
             );
         }
-        let mut response = answer::json(self.status, PublicProblem::new(self.code, self.message, self.reason).to_bytes());
+        let mut response = answer::json(
+            self.status,
+            PublicProblem::new(self.code, self.message, self.reason).to_bytes(),
+        );
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(
                 header::RETRY_AFTER,

@@ -32,10 +32,32 @@ pub enum Strike {
 /// How honest the disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
-    /// What was synced survives.
-    Works,
     /// Syncing does nothing and says it did. A test that passes on such a disk tests nothing.
     DoesNothing,
+    /// Syncing files does nothing below this folder.
+    ForgetsFiles(&'static str),
+    /// Syncing the names in folders does nothing from this folder on.
+    ForgetsNames(&'static str),
+    /// What was synced survives.
+    Works,
+}
+
+impl Sync {
+    fn keeps_file(self, path: &str) -> bool {
+        match self {
+            Self::DoesNothing => false,
+            Self::ForgetsFiles(folder) => !path.starts_with(folder),
+            Self::ForgetsNames(_) | Self::Works => true,
+        }
+    }
+
+    fn keeps_names(self, path: &str) -> bool {
+        match self {
+            Self::DoesNothing => false,
+            Self::ForgetsNames(folder) => !path.starts_with(folder),
+            Self::ForgetsFiles(_) | Self::Works => true,
+        }
+    }
 }
 
 struct State {
@@ -267,6 +289,7 @@ impl DiskCalls for Disk {
         Ok(Box::new(OpenFile {
             disk: self.clone(),
             file,
+            is_kept: state.sync.keeps_file(path),
             generation: state.generation,
         }))
     }
@@ -316,7 +339,7 @@ impl DiskCalls for Disk {
     fn sync_folder(&self, path: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.call()?;
-        if state.sync == Sync::Works {
+        if state.sync.keeps_names(path) {
             for change in state.unsynced_names.remove(path).unwrap_or_default() {
                 apply(&change, &mut state.durable_names);
             }
@@ -328,11 +351,13 @@ impl DiskCalls for Disk {
 struct OpenFile {
     disk: Disk,
     file: u64,
+    /// Whether syncing it does anything.
+    is_kept: bool,
     generation: u64,
 }
 
 impl OpenFile {
-    fn with<T>(&self, act: impl FnOnce(&mut Bytes, Sync) -> T) -> (io::Result<()>, Option<T>) {
+    fn with<T>(&self, act: impl FnOnce(&mut Bytes) -> T) -> (io::Result<()>, Option<T>) {
         let mut state = self.disk.lock();
         if state.generation != self.generation {
             return (Err(io::ErrorKind::BrokenPipe.into()), None);
@@ -341,20 +366,17 @@ impl OpenFile {
         if state.is_halted {
             return (called, None);
         }
-        let sync = state.sync;
-        let done = state
-            .files
-            .get_mut(&self.file)
-            .map(|bytes| act(bytes, sync));
+        let done = state.files.get_mut(&self.file).map(act);
         (called, done)
     }
 }
 
 impl DiskFile for OpenFile {
     fn sync_data(&mut self) -> io::Result<()> {
-        let (called, unsynced) = self.with(|bytes, sync| match sync {
-            Sync::Works => std::mem::take(&mut bytes.unsynced),
-            Sync::DoesNothing => Vec::new(),
+        let is_kept = self.is_kept;
+        let (called, unsynced) = self.with(|bytes| match is_kept {
+            true => std::mem::take(&mut bytes.unsynced),
+            false => Vec::new(),
         });
         called?;
         self.settle(unsynced.unwrap_or_default());
@@ -371,7 +393,7 @@ impl DiskFile for OpenFile {
             true => &bytes[..bytes.len() / 2],
             false => bytes,
         };
-        let (called, _) = self.with(|file, _| {
+        let (called, _) = self.with(|file| {
             put(&mut file.cached, at, written);
             file.unsynced.push((at, written.to_vec()));
         });

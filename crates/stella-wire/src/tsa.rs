@@ -9,6 +9,7 @@ use stella_bundle::asn1::{self, Asn1Error, tag};
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::issue::timestamp;
 use stella_bundle::json::{decode_base64, encode_base64};
+use stella_bundle::timestamp::read_digest_algorithm;
 
 use crate::limits;
 
@@ -23,10 +24,6 @@ pub const REPLY: &str = "application/timestamp-reply";
 
 /// Nonces longer than this are refused; clients send 8 bytes.
 const MAX_NONCE: usize = 32;
-
-const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
-const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
-const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
 /// The ways in which bytes are no timestamp request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -257,18 +254,13 @@ struct TimestampRequestJson {
 }
 
 fn read_imprint(mut imprint: asn1::Reader<'_>) -> Result<Digest, TimestampRequestError> {
-    let algorithm = imprint.sequence()?.tlv()?.to_oid()?;
+    let algorithm = imprint.expect(tag::SEQUENCE)?;
     let bytes = imprint.expect(tag::OCTET_STRING)?.content;
     imprint.finish()?;
-    let algorithm = match algorithm {
-        SHA256 => DigestAlgorithm::Sha256,
-        SHA384 => DigestAlgorithm::Sha384,
-        SHA512 => DigestAlgorithm::Sha512,
-        _ => return Err(TimestampRequestError::HashAlgorithm),
-    };
-    Digest::new(algorithm, bytes).ok_or(TimestampRequestError::DigestLength {
-        length: bytes.len(),
-    })
+    let algorithm =
+        read_digest_algorithm(algorithm).map_err(|_| TimestampRequestError::HashAlgorithm)?;
+    let length = bytes.len();
+    Digest::new(algorithm, bytes).ok_or(TimestampRequestError::DigestLength { length })
 }
 
 const fn require_size(bytes: &[u8], limit: usize) -> Result<(), TimestampRequestError> {

@@ -124,17 +124,26 @@ impl Local {
     }
 }
 
-/// Makes an instance where there is none yet.
+/// Makes an instance where there is none yet; of several processes that try, one makes it and the others wait.
 pub(crate) fn init(directory: &Path, url: &str) -> Result<(), Failure> {
     let url = Url::parse(url)
         .map_err(|error| Failure::usage(format!("{url:?} is not a URL: {error}")))?;
-    let options = InitOptions {
-        url,
-        now: SystemClock.now(),
-    };
-    match Sigstore::init(directory, &options) {
-        Err(InstanceError::AlreadyInitialised { .. }) => Ok(()),
-        other => other.map_err(instance_failure),
+    let start = Instant::now();
+    loop {
+        let options = InitOptions {
+            url: url.clone(),
+            now: SystemClock.now(),
+        };
+        match Sigstore::init(directory, &options) {
+            Ok(()) | Err(InstanceError::AlreadyInitialised { .. }) => return Ok(()),
+            Err(InstanceError::Locked { .. }) if Description::read(directory).is_ok() => {
+                return Ok(());
+            }
+            Err(InstanceError::Locked { .. }) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(GLANCE);
+            }
+            Err(error) => return Err(instance_failure(error)),
+        }
     }
 }
 

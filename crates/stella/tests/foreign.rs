@@ -265,7 +265,9 @@ impl World {
         let mut inspect = stella(&self.folder);
         inspect
             .args(["attest", "inspect", "--json", "--bundle"])
-            .arg(bundle);
+            .arg(bundle)
+            .arg("--artifact")
+            .arg(self.artifact());
         let report: serde_json::Value =
             serde_json::from_slice(&succeed(&mut inspect).stdout).unwrap();
         report["attestations"][0]["signer"]["san"]

@@ -6,12 +6,8 @@ pub mod certificate;
 pub mod sct;
 pub mod timestamp;
 
-use const_oid::ObjectIdentifier;
-
 use crate::asn1;
 use crate::key::{ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, KeyDetails};
-
-const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 
 /// The ways in which something cannot be issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

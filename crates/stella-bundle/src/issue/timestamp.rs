@@ -5,19 +5,15 @@
 
 use const_oid::ObjectIdentifier;
 
-use super::{IssueError, SHA256, signature_algorithm};
+use super::{IssueError, signature_algorithm};
 use crate::asn1::{self, Asn1Error, tag};
 use crate::digest::DigestAlgorithm;
 use crate::key::KeyDetails;
 use crate::time::UnixTime;
-
-const ID_SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
-const ID_CT_TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
-const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
-const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
-const SIGNING_TIME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
-const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+use crate::timestamp::{
+    CONTENT_TYPE, MESSAGE_DIGEST, SIGNED_DATA, SIGNING_CERTIFICATE_V2, SIGNING_TIME, TST_INFO,
+    digest_oid,
+};
 
 /// What is certified: these bytes existed at this time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +91,7 @@ impl TimestampTemplate {
     /// Returns the token (ContentInfo with SignedData), with the certificates to send along, each in DER.
     #[must_use]
     pub fn assemble(&self, signature: &[u8], certificates: &[Vec<u8>]) -> Vec<u8> {
-        let sha256 = asn1::sequence(&[&asn1::oid(&SHA256)]);
+        let sha256 = asn1::sequence(&[&asn1::oid(&digest_oid(DigestAlgorithm::Sha256))]);
         let content = asn1::explicit(0, &asn1::octet_string(&self.info));
         // spec: RFC 5652 §5.3: [0] IMPLICIT inside, SET when signed: only the tag differs.
         let mut attributes = self.attributes.clone();
@@ -121,14 +117,11 @@ impl TimestampTemplate {
         let signed_data = asn1::sequence(&[
             &asn1::small(3),
             &asn1::set_of(vec![sha256.clone()]),
-            &asn1::sequence(&[&asn1::oid(&ID_CT_TST_INFO), &content]),
+            &asn1::sequence(&[&asn1::oid(&TST_INFO), &content]),
             &certificates,
             &asn1::set_of(vec![signer]),
         ]);
-        asn1::sequence(&[
-            &asn1::oid(&ID_SIGNED_DATA),
-            &asn1::explicit(0, &signed_data),
-        ])
+        asn1::sequence(&[&asn1::oid(&SIGNED_DATA), &asn1::explicit(0, &signed_data)])
     }
 }
 
@@ -175,12 +168,7 @@ pub fn rejected(failure: TimestampFailure) -> Vec<u8> {
 /// Returns MessageImprint in DER for a request that came without one (the JSON form).
 #[must_use]
 pub fn message_imprint(algorithm: DigestAlgorithm, digest: &[u8]) -> Vec<u8> {
-    let kind = match algorithm {
-        DigestAlgorithm::Sha256 => SHA256,
-        DigestAlgorithm::Sha384 => ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"),
-        DigestAlgorithm::Sha512 => ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"),
-    };
-    let algorithm = asn1::sequence(&[&asn1::oid(&kind), &asn1::null()]);
+    let algorithm = asn1::sequence(&[&asn1::oid(&digest_oid(algorithm)), &asn1::null()]);
     asn1::sequence(&[&algorithm, &asn1::octet_string(digest)])
 }
 
@@ -195,7 +183,7 @@ fn signed_attributes(content: &[u8], time: UnixTime, certificate: &[u8]) -> Vec<
     let ess_cert_id = asn1::sequence(&[&asn1::octet_string(hash_of_certificate.bytes())]);
     let signing_certificate = asn1::sequence(&[&asn1::sequence(&[&ess_cert_id])]);
     asn1::set_of(vec![
-        attribute(&CONTENT_TYPE, asn1::oid(&ID_CT_TST_INFO)),
+        attribute(&CONTENT_TYPE, asn1::oid(&TST_INFO)),
         attribute(&MESSAGE_DIGEST, asn1::octet_string(digest.bytes())),
         attribute(&SIGNING_TIME, asn1::x509_time(time)),
         attribute(&SIGNING_CERTIFICATE_V2, signing_certificate),

@@ -60,21 +60,41 @@ impl Template {
             push_text(&mut open, literal);
             let (action, after) = after.split_once("}}").ok_or_else(|| refused(after))?;
             rest = after;
-            match (Action::parse(action.trim()).ok_or_else(|| refused(action))?, &mut choice) {
+            match (
+                Action::parse(action.trim()).ok_or_else(|| refused(action))?,
+                &mut choice,
+            ) {
                 (Action::Claim(name), _) => open.push(Part::Claim(name)),
                 (Action::If(claim, value), None) => {
                     let before = std::mem::take(&mut open);
-                    choice = Some(Choosing { claim, value, then: None, before });
+                    choice = Some(Choosing {
+                        claim,
+                        value,
+                        then: None,
+                        before,
+                    });
                 }
-                (Action::Else, Some(Choosing { then: then @ None, .. })) => *then = Some(std::mem::take(&mut open)),
+                (
+                    Action::Else,
+                    Some(Choosing {
+                        then: then @ None, ..
+                    }),
+                ) => *then = Some(std::mem::take(&mut open)),
                 (Action::End, Some(_)) => {
-                    let Some(chosen) = choice.take() else { return Err(refused(action)) };
+                    let Some(chosen) = choice.take() else {
+                        return Err(refused(action));
+                    };
                     let last = std::mem::replace(&mut open, chosen.before);
                     let (then, otherwise) = match chosen.then {
                         Some(then) => (then, last),
                         None => (last, Vec::new()),
                     };
-                    open.push(Part::Choice { claim: chosen.claim, value: chosen.value, then, otherwise });
+                    open.push(Part::Choice {
+                        claim: chosen.claim,
+                        value: chosen.value,
+                        then,
+                        otherwise,
+                    });
                 }
                 _ => return Err(refused(action)),
             }

@@ -275,31 +275,33 @@ fn require_same_log(ahead: &WriteAhead, origin: &str, format: EntryFormat) -> Re
 
 /// Loads the leaf hashes of all written tiles, and proves them against the segments' beginning.
 fn load_tiles(shared: &Shared, start: &Frontier, tiled: TreeSize) -> Result<(), LogError> {
+    let size = start.size();
+    let mismatch = || LogError::Corrupt(Problem::RootMismatch { size });
     let mut state = shared.write();
-    let mut check = Frontier::new();
     for index in 0..tiled.0 / WIDTH {
         let leaves = state::read_leaves(shared.disk.as_ref(), index)?;
-        for leaf in &leaves {
-            if shared.format.has_identity() {
-                state.known.insert(leaf, LeafIndex(check.size().0));
+        if shared.format.has_identity() {
+            for (index, leaf) in (index * WIDTH..).map(LeafIndex).zip(&leaves) {
+                state.known.insert(leaf, index);
             }
-            if check.size() == start.size() {
-                require_root(&check, start)?;
+        }
+        let before = state.edge.size();
+        let inside = usize::try_from(size.0.saturating_sub(before.0)).unwrap_or(usize::MAX);
+        if inside < leaves.len() {
+            // The beginning lies inside this tile.
+            let hashes = state.edge.frontier_at(before).ok_or_else(mismatch)?;
+            let mut check = Frontier::from_hashes(before, hashes).map_err(|_| mismatch())?;
+            for leaf in leaves.iter().take(inside) {
+                check.append(*leaf, |_, _, _| ());
             }
-            check.append(*leaf, |_, _, _| ());
+            if check.root() != start.root() {
+                return Err(mismatch());
+            }
         }
         state.edge.load(&leaves);
     }
-    if check.size() == start.size() {
-        require_root(&check, start)?;
-    }
-    Ok(())
-}
-
-fn require_root(found: &Frontier, expected: &Frontier) -> Result<(), LogError> {
-    if found.root() != expected.root() {
-        let size = expected.size();
-        return Err(LogError::Corrupt(Problem::RootMismatch { size }));
+    if state.edge.size() == size && state.edge.root() != start.root() {
+        return Err(mismatch());
     }
     Ok(())
 }

@@ -108,3 +108,23 @@ impl Jwks {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_set_is_bounded() {
+        let keys = vec![
+            Jwk {
+                kty: "RSA".to_owned(),
+                ..Jwk::default()
+            };
+            MAX_KEYS + 1
+        ];
+        let count = keys.len();
+        assert_eq!(
+            Jwks::parse(&Jwks { keys }.to_bytes()),
+            Err(OidcError::TooManyKeys { count })
+        );
+    }
+}

@@ -59,12 +59,11 @@ pub(crate) enum ConfigError {
         found: Found,
     },
     /// The text is not YAML.
-    #[error("{at}: not YAML")]
+    #[error("{at}: not YAML: {}", problem.render_with_formatter(&serde_saphyr::UserMessageFormatter))]
     NotYaml {
         /// Where.
         at: Source,
         /// What the parser says.
-        #[source]
         problem: Box<serde_saphyr::Error>,
     },
     /// `preferred` is not in `allowed`.
@@ -94,14 +93,13 @@ pub(crate) enum ConfigError {
         nearest: Option<String>,
     },
     /// The file that was asked for cannot be read.
-    #[error("cannot read {}, which {named_by} names", path.display())]
+    #[error("cannot read {}, which {named_by} names: {problem}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Who asked for it.
         named_by: NamedBy,
         /// Why.
-        #[source]
         problem: std::io::Error,
     },
     /// The value has another type.

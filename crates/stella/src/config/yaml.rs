@@ -136,12 +136,12 @@ fn names(key: Key, at: &Source, nodes: &[Spanned<Node>]) -> Result<Vec<String>, 
 /// One node of the document.
 #[derive(Debug)]
 enum Node {
-    List(Vec<Spanned<Node>>),
+    List(Vec<Spanned<Self>>),
     Nothing,
     /// A fraction, or a number below zero: no key takes one.
     Number,
     Switch(bool),
-    Table(Vec<(Spanned<String>, Spanned<Node>)>),
+    Table(Vec<(Spanned<String>, Spanned<Self>)>),
     Text(String),
     Whole(u64),
 }

@@ -1,0 +1,194 @@
+//! A desk to work at: a folder with its own HOME, the built command, and an instance that serves while it is wanted.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// The command under test.
+pub(crate) const STELLA: &str = env!("CARGO_BIN_EXE_stella");
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// Returns stdout as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Requires this exit code.
+    #[track_caller]
+    pub(crate) fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+}
+
+/// A folder, and an instance that may serve from it.
+pub(crate) struct Desk {
+    folder: tempfile::TempDir,
+    pub(crate) url: String,
+    server: Option<Child>,
+}
+
+impl Desk {
+    /// Returns a desk whose instance is not started; its port is free now.
+    pub(crate) fn new() -> Self {
+        let address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            folder,
+            url: format!("http://{address}"),
+            server: None,
+        }
+    }
+
+    /// Returns a desk whose instance serves and is trusted.
+    pub(crate) fn serving() -> Self {
+        let mut desk = Self::new();
+        desk.serve();
+        let url = desk.url.clone();
+        desk.run(["trust", "use", &url]).ended(0);
+        desk
+    }
+
+    /// Returns the path of a file at this desk.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file and returns its path.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// Returns a command with this desk's environment and no other.
+    pub(crate) fn command<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(STELLA);
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear();
+        command
+            .env("HOME", self.folder.path())
+            .env("PATH", std::env::var("PATH").unwrap_or_default());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Said {
+        finish(&mut self.command(arguments))
+    }
+
+    /// Runs a command with a token in its environment.
+    pub(crate) fn run_with_token<'a>(
+        &self,
+        token: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Said {
+        finish(self.command(arguments).env("STELLAOPS_OIDC_TOKEN", token))
+    }
+
+    /// Starts the instance and waits until it serves.
+    pub(crate) fn serve(&mut self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let mut child = self
+            .command(["serve", "--dir", "sigstore", "--listen", &address])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        assert!(first.starts_with("serving "), "{first}");
+        // The pipe is read to its end, so that the service never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.server = Some(child);
+    }
+
+    /// Stops the instance as an operator does, and requires a clean end.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut child) = self.server.take() else {
+            return;
+        };
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(child.wait().unwrap().success(), "serve did not end cleanly");
+    }
+
+    /// Gets a token of the instance's own issuer.
+    pub(crate) fn token(&self) -> String {
+        let said = self
+            .run(["identity", "token", "--dir", "sigstore"])
+            .ended(0);
+        said.out.trim().to_owned()
+    }
+
+    /// Signs an artifact and requires success.
+    pub(crate) fn sign(&self, artifact: &str, more: &[&str]) -> Said {
+        let mut arguments = vec!["attest", "sign", "--keyless", "--artifact", artifact];
+        arguments.extend_from_slice(more);
+        self.run_with_token(&self.token(), arguments).ended(0)
+    }
+
+    /// Asks whether an artifact is attested by the instance's default subject.
+    pub(crate) fn verify(&self, artifact: &str, more: &[&str]) -> Said {
+        let mut arguments = vec!["attest", "verify", "--artifact", artifact];
+        arguments.extend([
+            "--certificate-identity",
+            "repo:local/demo:ref:refs/heads/main",
+        ]);
+        arguments.extend(["--certificate-oidc-issuer", &self.url]);
+        arguments.extend_from_slice(more);
+        self.run(arguments)
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.server {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Returns `sha256:` and the digest of some text.
+pub(crate) fn digest(text: &str) -> String {
+    stella_bundle::digest::DigestAlgorithm::Sha256
+        .digest(text.as_bytes())
+        .to_string()
+}
