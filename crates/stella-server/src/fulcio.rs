@@ -30,7 +30,9 @@ use crate::issuers::{Issuers, Principal};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::random;
-use crate::rekor;
+
+/// Fulcio's sentence for a log that fails.
+const NO_PROMISE: &str = "Error entering certificate in CTL";
 
 /// Certificates live this long from the second of their issue.
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(600);
@@ -113,19 +115,13 @@ impl Fulcio {
             der: poisoned.assemble(&signature),
         };
         // 4. Into the CT log; the promise comes back when the entry is durable.
-        let sct = self
-            .ct
-            .promise(precertificate, now)
-            .await
-            .map_err(|error| match error {
-                CtError::Log(error) => rekor::problem_of(error),
-                CtError::Key(error) => Problem::new(
-                    Code::Internal,
-                    "Error entering certificate in CTL",
-                    "CT_FAILED",
-                )
-                .because(error),
-            })?;
+        let promised = self.ct.promise(precertificate, now).await;
+        let sct = promised.map_err(|error| match error {
+            CtError::Log(error) => Problem::of_log(error, NO_PROMISE),
+            CtError::Key(error) => {
+                Problem::new(Code::Internal, NO_PROMISE, "CT_FAILED").because(error)
+            }
+        })?;
         // 5. The certificate with the promise inside.
         let finished = template.with(Extension::sct_list(std::slice::from_ref(&sct)));
         let der = finished.assemble(&self.sign_by_authority(&finished)?);

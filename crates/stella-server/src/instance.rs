@@ -14,6 +14,7 @@
 //!
 //! What the services do with all this is in their own rooms.
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -210,7 +211,6 @@ fn authority(key: &FileKey, certificate: &Certificate) -> Authority {
 }
 
 /// An open instance; the lock is held for as long as it lives.
-#[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) directory: PathBuf,
     pub(crate) description: Description,
@@ -253,9 +253,10 @@ impl Instance {
         }
         // 2. Two roots with one certificate each below them.
         let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+        // spec: RFC 5280 §A.1: an organization's name has at most 64 characters.
         let maker = Maker {
             directory,
-            organization: host,
+            organization: host.get(..64).unwrap_or(host),
             now,
         };
         let root = maker.root(keys::ROOT, "stella root")?;
@@ -336,6 +337,17 @@ impl Instance {
             .url
             .split_once("://")
             .map_or("", |(_, host)| host)
+    }
+}
+
+impl fmt::Debug for Instance {
+    /// Prints neither keys nor secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Instance")
+            .field("directory", &self.directory)
+            .field("url", &self.description.url)
+            .finish_non_exhaustive()
     }
 }
 

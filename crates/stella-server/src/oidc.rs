@@ -102,7 +102,6 @@ struct Configuration {
 }
 
 /// The issuer.
-#[derive(Debug)]
 pub(crate) struct Issuer {
     url: String,
     key_id: String,

@@ -8,6 +8,7 @@ use stella_wire::Response;
 use stella_wire::problem::{Code, Problem as PublicProblem};
 
 use crate::answer;
+use crate::log::LogError;
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
@@ -37,6 +38,25 @@ impl Problem {
     /// Makes the refusal of a request that is wrong and stays wrong.
     pub(crate) fn invalid(message: impl Into<String>, reason: &'static str) -> Self {
         Self::new(Code::InvalidArgument, message, reason)
+    }
+
+    /// Makes the answer to a failure of a log; `sentence` is for failures that are not over in a moment.
+    pub(crate) fn of_log(error: LogError, sentence: &'static str) -> Self {
+        let (message, reason, wait) = match &error {
+            LogError::Busy => ("reached max pushback; retry", "LOG_BUSY", 1),
+            LogError::QuorumNotReached => (
+                "the witnesses' quorum is not reached yet; retry",
+                "QUORUM_NOT_REACHED",
+                5,
+            ),
+            LogError::Closed | LogError::Stopped { .. } => {
+                ("the log has stopped", "LOG_STOPPED", 10)
+            }
+            _ => return Self::new(Code::Internal, sentence, "LOG_FAILED").because(error),
+        };
+        Self::new(Code::Unavailable, message, reason)
+            .retry_after(Duration::from_secs(wait))
+            .because(error)
     }
 
     /// Adds what the operator should know and the client need not.

@@ -7,7 +7,6 @@
 mod entry;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 use stella_bundle::digest::DigestAlgorithm;
@@ -85,7 +84,10 @@ impl Rekor {
         }
         // 3. Into the tree; the answer comes when it is durable.
         let leaf = hash::leaf(&body);
-        let appended = self.append(body).await.map_err(problem_of)?;
+        let appended = self
+            .append(body)
+            .await
+            .map_err(|error| Problem::of_log(error, "the entry could not be logged"))?;
         if appended.duplicate {
             self.metrics.duplicates.add();
         } else {
@@ -158,28 +160,4 @@ pub(crate) enum GenesisError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Log(#[from] LogError),
-}
-
-/// What a failure of the log is for a client.
-pub(crate) fn problem_of(error: LogError) -> Problem {
-    let (message, reason, wait) = match &error {
-        LogError::Busy => ("reached max pushback; retry", "LOG_BUSY", 1),
-        LogError::QuorumNotReached => (
-            "the witnesses' quorum is not reached yet; retry",
-            "QUORUM_NOT_REACHED",
-            5,
-        ),
-        LogError::Closed | LogError::Stopped { .. } => ("the log has stopped", "LOG_STOPPED", 10),
-        _ => {
-            return Problem::new(
-                Code::Internal,
-                "the entry could not be logged",
-                "LOG_FAILED",
-            )
-            .because(error);
-        }
-    };
-    Problem::new(Code::Unavailable, message, reason)
-        .retry_after(Duration::from_secs(wait))
-        .because(error)
 }

@@ -24,7 +24,9 @@ use world::{P256, StillClock, World, entry};
 const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// An instance whose URL is the address it listens on.
+/// What the instance's URL says, and what the Host header must say; the socket has any free port.
+const HOST: &str = "127.0.0.1:8123";
+
 struct Served {
     world: World,
     address: SocketAddr,
@@ -33,18 +35,11 @@ struct Served {
 }
 
 async fn serve() -> Served {
-    // The URL is fixed before the socket exists: a free port is found first and taken again.
-    let port = tokio::net::TcpListener::bind(LOOPBACK)
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let world = World::at(&format!("http://127.0.0.1:{port}"), |_| {}).await;
-    let address = SocketAddr::new(LOOPBACK.ip(), port);
-    let listener = listen::bind(&world.sigstore, address, Exposure::Guarded)
+    let world = World::new().await;
+    let listener = listen::bind(&world.sigstore, LOOPBACK, Exposure::Guarded)
         .await
         .unwrap();
+    let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn(listen::serve(world.sigstore.clone(), listener, async {
         let _ = stopped.await;
@@ -106,10 +101,10 @@ async fn read(stream: &mut TcpStream) -> Answer {
     Answer { status, head, body }
 }
 
-fn request(method: &str, path: &str, host: &SocketAddr, headers: &str, body: &[u8]) -> Vec<u8> {
+fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n{headers}\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {length}\r\n{headers}\r\n"
     );
     [head.as_bytes(), body].concat()
 }
@@ -117,7 +112,7 @@ fn request(method: &str, path: &str, host: &SocketAddr, headers: &str, body: &[u
 async fn ask(served: &Served, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream
-        .write_all(&request(method, path, &served.address, headers, body))
+        .write_all(&request(method, path, headers, body))
         .await
         .unwrap();
     read(&mut stream).await
@@ -247,7 +242,7 @@ async fn rekor_answers_201_and_serves_checkpoint_and_tiles_under_both_prefixes()
         assert!(
             checkpoint
                 .body
-                .starts_with(format!("{}\n2\n", served.address).as_bytes())
+                .starts_with(format!("{HOST}\n2\n").as_bytes())
         );
         let tile = ask(&served, "GET", &format!("{prefix}/tile/0/000.p/2"), "", b"").await;
         assert_eq!((tile.status, tile.body.len()), (200, 64));
@@ -293,7 +288,7 @@ async fn the_ct_log_serves_what_fulcio_promised() {
     assert!(
         checkpoint
             .body
-            .starts_with(format!("{}/ct\n1\n", served.address).as_bytes())
+            .starts_with(format!("{HOST}/ct\n1\n").as_bytes())
     );
     let data = ask(&served, "GET", "/ct/tile/data/000.p/1", "", b"").await;
     assert_eq!(data.status, 200);
@@ -440,7 +435,7 @@ async fn one_connection_serves_request_after_request_and_head_has_no_body() {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     for _ in 0..3 {
         stream
-            .write_all(&request("GET", "/healthz", &served.address, "", b""))
+            .write_all(&request("GET", "/healthz", "", b""))
             .await
             .unwrap();
         assert_eq!(read(&mut stream).await.status, 200);
@@ -479,7 +474,7 @@ async fn the_token_endpoint_answers_its_own_host_only() {
 async fn shutting_down_ends_idle_connections_and_frees_the_instance() {
     let served = serve().await;
     let mut idle = TcpStream::connect(served.address).await.unwrap();
-    idle.write_all(&request("GET", "/healthz", &served.address, "", b""))
+    idle.write_all(&request("GET", "/healthz", "", b""))
         .await
         .unwrap();
     read(&mut idle).await;

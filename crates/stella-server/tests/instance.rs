@@ -169,6 +169,19 @@ async fn secrets_are_for_their_owner_only() {
 }
 
 #[tokio::test]
+async fn debug_output_holds_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    init(directory.path(), URL).unwrap();
+    let sigstore = open(directory.path()).await.unwrap();
+    let secret = stella_server::read_secret(directory.path()).unwrap();
+    let shown = format!("{sigstore:?}");
+    assert!(
+        shown.contains(URL) && !shown.contains(secret.as_str()),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
 async fn damaged_directories_are_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

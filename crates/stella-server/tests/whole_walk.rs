@@ -7,6 +7,8 @@ mod world;
 use http::{Method, StatusCode};
 use stella_bundle::certificate::{AlternativeName, Certificate, Claim};
 use stella_bundle::digest::DigestAlgorithm;
+use stella_bundle::entry::{EntryVerifier, HashedRekord};
+use stella_bundle::envelope::{Envelope, EnvelopeSignature};
 use stella_bundle::sct;
 use stella_bundle::timestamp::SignedTimestamp;
 use stella_bundle::trusted_root::TrustedRoot;
@@ -16,6 +18,9 @@ use stella_tlog::hash::{self, Hash};
 use stella_tlog::note::{KeyName, Note, SignatureType, VerifierKey};
 use stella_tlog::proof;
 use stella_tlog::tree::LeafIndex;
+use stella_wire::csr;
+use stella_wire::fulcio::{SigningCert, SigningCertRequest};
+use stella_wire::rekor::{AddEntry, DsseRequest, Verifier};
 use stella_wire::tsa::{Certificates, QUERY, TimestampRequest};
 use world::{P256, URL, World, entry};
 
@@ -78,6 +83,77 @@ async fn a_certificate_names_the_tokens_holder_and_verifies_up_to_the_trusted_ro
         .verify(&ct_key, leaf, intermediate.public_key())
         .unwrap();
     assert_eq!(scts[0].extensions, [0, 0, 5, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_certificate_is_given_for_a_request_and_a_token_in_the_header() {
+    let world = World::new().await;
+    let key = EphemeralKey::generate(P256).unwrap();
+    let signed = csr::to_be_signed(key.public_key());
+    let scheme = key.public_key().default_scheme();
+    let csr = csr::assemble(&signed, scheme, &key.sign(&signed).unwrap()).unwrap();
+    let request = SigningCertRequest {
+        certificate_signing_request: csr.into_bytes(),
+        ..SigningCertRequest::default()
+    };
+    let authorization = format!("Bearer {}", world.token());
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("accept", "application/pem-certificate-chain"),
+    ];
+    let answer = world
+        .send(
+            Method::POST,
+            "/api/v2/signingCert",
+            &headers,
+            request.to_bytes(),
+        )
+        .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let issued = SigningCert::parse(answer.body()).unwrap();
+    assert!(Certificate::parse(&issued.chain[0]).unwrap().public_key() == key.public_key());
+}
+
+#[tokio::test]
+async fn an_envelope_is_stored_as_the_entry_that_all_clients_read() {
+    let world = World::new().await;
+    let key = EphemeralKey::generate(P256).unwrap();
+    let mut envelope = Envelope {
+        payload: b"{}".to_vec(),
+        payload_type: "application/vnd.in-toto+json".to_owned(),
+        signatures: Vec::new(),
+    };
+    let sig = key.sign(&envelope.to_be_signed()).unwrap();
+    envelope.signatures.push(EnvelopeSignature {
+        sig: sig.clone(),
+        keyid: String::new(),
+    });
+    let spki = key.public_key().spki().to_vec();
+    let verifier = Verifier {
+        key: EntryVerifier::PublicKey(spki.clone()),
+        details: P256,
+    };
+    let digest = DigestAlgorithm::Sha256.digest(&envelope.to_be_signed());
+    let logged = world
+        .log(&AddEntry::Dsse(DsseRequest {
+            envelope,
+            verifiers: vec![verifier],
+        }))
+        .await;
+    assert_eq!(
+        (
+            logged.kind_version.kind.as_str(),
+            logged.kind_version.version.as_str()
+        ),
+        ("hashedrekord", "0.0.2")
+    );
+    let expected = HashedRekord {
+        digest,
+        signature: sig,
+        verifier: EntryVerifier::PublicKey(spki),
+        details: P256,
+    };
+    assert_eq!(logged.canonicalized_body, expected.to_body());
 }
 
 #[tokio::test]

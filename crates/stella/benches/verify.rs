@@ -11,7 +11,9 @@
     reason = "a benchmark talks, and may panic"
 )]
 
+use std::fs;
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -36,40 +38,45 @@ const ROUNDS: usize = 60;
 /// 2026-11-01: evidence from the future is refused.
 const NOW: UnixTime = UnixTime::from_seconds(1_793_491_200);
 
-const ARTIFACT: &[u8] = include_bytes!("../../../testdata/conformance/a.txt");
-
 /// One public bundle.
 struct Case {
     name: &'static str,
-    bundle: &'static str,
-    root: &'static str,
+    artifact: Vec<u8>,
+    bundle: String,
+    root: String,
 }
 
-macro_rules! case {
-    ($name:literal, $root:literal) => {
-        Case {
-            name: $name,
-            bundle: include_str!(concat!(
-                "../../../testdata/conformance/",
-                $name,
-                "/bundle.sigstore.json"
-            )),
-            root: include_str!(concat!("../../../testdata/conformance/", $root)),
-        }
-    };
-}
-
-const CASES: [Case; 4] = [
-    case!("rekor2-happy-path", "rekor2-happy-path/trusted_root.json"),
-    case!(
-        "rekor2-dsse-happy-path",
-        "rekor2-dsse-happy-path/trusted_root.json"
-    ),
-    case!("happy-path-v0.3", "trusted_root.json"),
-    case!("happy-path-intoto-in-dsse-v3", "trusted_root.json"),
+/// The public bundles, and the trusted root of each: its own, or the public-good one.
+const NAMES: [&str; 4] = [
+    "rekor2-happy-path",
+    "rekor2-dsse-happy-path",
+    "happy-path-v0.3",
+    "happy-path-intoto-in-dsse-v3",
 ];
 
+/// Reads the cases beside the checkout; none when they are not there.
+fn cases() -> Option<Vec<Case>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
+    let read = |path: PathBuf| fs::read_to_string(path);
+    let case = |name: &'static str| {
+        let own = folder.join("cases").join(name);
+        let root = read(own.join("trusted_root.json"))
+            .or_else(|_| read(folder.join("production_trusted_root.json")));
+        Some(Case {
+            name,
+            artifact: fs::read(folder.join("cases/a.txt")).ok()?,
+            bundle: read(own.join("bundle.sigstore.json")).ok()?,
+            root: root.ok()?,
+        })
+    };
+    NAMES.into_iter().map(case).collect()
+}
+
 fn main() {
+    let Some(cases) = cases() else {
+        println!("skipped: ../shared/conformance is not beside this checkout");
+        return;
+    };
     println!(
         "CPU time of one verification in µs: minimum (median) of {ROUNDS} batches of {} ms",
         BATCH.as_millis()
@@ -78,7 +85,7 @@ fn main() {
         "{:<30} {:<7} {:>16} {:>16}  ratio of minima",
         "bundle", "", "stella", "sigstore-verify"
     );
-    for case in &CASES {
+    for case in &cases {
         measure(case);
     }
 }
@@ -86,15 +93,19 @@ fn main() {
 fn measure(case: &Case) {
     let (ours, theirs) = (ours(case), theirs(case));
     let parsed = Bundle::parse(case.bundle.as_bytes()).unwrap();
-    let their_parsed = TheirBundle::from_json(case.bundle).unwrap();
+    let their_parsed = TheirBundle::from_json(&case.bundle).unwrap();
     let policy = sigstore_verify::VerificationPolicy::new(IDENTITY, ISSUER);
 
     let our_verify = |bundle: &Bundle| {
-        ours.verify(bundle, &Artifact::Bytes(ARTIFACT), NOW)
+        ours.verify(bundle, &Artifact::Bytes(&case.artifact), NOW)
             .verdict
             .is_ok()
     };
-    let their_verify = |bundle: &TheirBundle| theirs.verify(ARTIFACT, bundle, &policy).is_ok();
+    let their_verify = |bundle: &TheirBundle| {
+        theirs
+            .verify(case.artifact.as_slice(), bundle, &policy)
+            .is_ok()
+    };
     // Refusing fast would be easy: both must accept before anything is counted.
     assert!(
         their_verify(&their_parsed),
@@ -105,14 +116,14 @@ fn measure(case: &Case) {
         println!(
             "{:<30} not verified here: {:?}",
             case.name,
-            ours.verify(&parsed, &Artifact::Bytes(ARTIFACT), NOW)
+            ours.verify(&parsed, &Artifact::Bytes(&case.artifact), NOW)
                 .verdict
         );
         return;
     }
     let whole = compare(
         || our_verify(&Bundle::parse(black_box(case.bundle.as_bytes())).unwrap()),
-        || their_verify(&TheirBundle::from_json(black_box(case.bundle)).unwrap()),
+        || their_verify(&TheirBundle::from_json(black_box(&case.bundle)).unwrap()),
     );
     print(case.name, "parse", &whole);
     print(
@@ -136,7 +147,7 @@ fn ours(case: &Case) -> Verifier {
 }
 
 fn theirs(case: &Case) -> sigstore_verify::Verifier {
-    sigstore_verify::Verifier::new(&TheirRoot::from_json(case.root).unwrap()).unwrap()
+    sigstore_verify::Verifier::new(&TheirRoot::from_json(&case.root).unwrap()).unwrap()
 }
 
 /// The time of one call in each batch, in µs, in order of size.

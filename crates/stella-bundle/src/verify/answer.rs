@@ -3,69 +3,19 @@
 use super::certificate;
 use super::error::{EntryError, VerifyError};
 use super::log;
-use super::policy::{IdentityRule, Policy, SctRule, SignerPolicy};
+use super::policy::{IdentityRule, Policy, SignerPolicy};
 use super::report::{AuthenticTime, Recorder};
 use super::time;
 use super::trust::Trust;
 use crate::certificate::Certificate;
-use crate::entry::LogEntry;
+use crate::chain::Path;
+use crate::entry::{HashedRekord, LogEntry};
 use crate::time::UnixTime;
 use crate::timestamp::SignedTimestamp;
 
-/// Requires that a certificate was issued by a trusted authority at `now`, with an SCT where the rule asks for one.
+/// Finds the path of a new certificate into a trusted authority that holds at `now`.
 ///
 /// `intermediates` are the certificates that came with the leaf, the root left out.
-///
-/// # Errors
-/// Any [`VerifyError`] of the checks `chain` and `sct`.
-pub fn require_issued(
-    trust: &Trust,
-    leaf: &Certificate,
-    intermediates: &[Certificate],
-    sct: SctRule,
-    now: UnixTime,
-) -> Result<(), VerifyError> {
-    let mut policy = Policy::new(SignerPolicy::Certificate(IdentityRule::NotGiven));
-    policy.sct = sct;
-    let path = certificate::find_path(trust, leaf, intermediates, &[now])?;
-    certificate::verify_scts(trust, &policy, leaf, &path, &mut Recorder::default())?;
-    Ok(())
-}
-
-/// Requires that a trusted log, in service at `now`, recorded `body`; returns the size of its checkpoint.
-///
-/// # Errors
-/// Any [`EntryError`].
-pub fn require_logged(
-    trust: &Trust,
-    entry: &LogEntry,
-    body: &[u8],
-    now: UnixTime,
-) -> Result<u64, EntryError> {
-    let log = log::find_log(trust, entry, &[now])?;
-    let (_, checkpoint) = log::verify_logged(log, entry, body)?;
-    Ok(checkpoint.size.0)
-}
-
-/// Requires that a trusted authority stamped `message`; returns when and who.
-///
-/// # Errors
-/// `Timestamp`, `TimestampChain`; `NotEnoughTimestamps` when the authority is unknown. The index is always 0.
-pub fn require_stamped(
-    trust: &Trust,
-    response: &[u8],
-    message: &[u8],
-) -> Result<AuthenticTime, VerifyError> {
-    let token = SignedTimestamp::parse(response)
-        .map_err(|error| VerifyError::Timestamp { index: 0, error })?;
-    time::verify_token(trust, 0, &token, message)?.ok_or(VerifyError::NotEnoughTimestamps {
-        wanted: 1,
-        found: 0,
-        unknown: 1,
-    })
-}
-
-/// Finds the path of a new certificate into a trusted authority that holds at `now`.
 ///
 /// # Errors
 /// `RootInBundle`, `NotOneName`, `Chain`.
@@ -74,7 +24,7 @@ pub fn certificate_path<'a>(
     leaf: &'a Certificate,
     intermediates: &'a [Certificate],
     now: UnixTime,
-) -> Result<crate::chain::Path<'a>, VerifyError> {
+) -> Result<Path<'a>, VerifyError> {
     certificate::find_path(trust, leaf, intermediates, &[now])
 }
 
@@ -82,11 +32,7 @@ pub fn certificate_path<'a>(
 ///
 /// # Errors
 /// `NotEnoughScts`, `Sct`, `SctLogNotValidAt`.
-pub fn scts(
-    trust: &Trust,
-    leaf: &Certificate,
-    path: &crate::chain::Path<'_>,
-) -> Result<(), VerifyError> {
+pub fn scts(trust: &Trust, leaf: &Certificate, path: &Path<'_>) -> Result<(), VerifyError> {
     let policy = Policy::new(SignerPolicy::Certificate(IdentityRule::NotGiven));
     certificate::verify_scts(trust, &policy, leaf, path, &mut Recorder::default())?;
     Ok(())
@@ -99,13 +45,15 @@ pub fn scts(
 pub fn log_entry(
     trust: &Trust,
     entry: &LogEntry,
-    record: &crate::entry::HashedRekord,
+    record: &HashedRekord,
     now: UnixTime,
 ) -> Result<u64, EntryError> {
-    if entry.kind_version != crate::entry::HashedRekord::kind_version() {
+    if entry.kind_version != HashedRekord::kind_version() {
         return Err(EntryError::UnsupportedKind(entry.kind_version.clone()));
     }
-    require_logged(trust, entry, &record.to_body(), now)
+    let log = log::find_log(trust, entry, &[now])?;
+    let (_, checkpoint) = log::verify_logged(log, entry, &record.to_body())?;
+    Ok(checkpoint.size.0)
 }
 
 /// Says when and by whom `message` was stamped; none when the authority is unknown.

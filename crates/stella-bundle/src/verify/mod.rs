@@ -36,7 +36,6 @@ mod subject;
 mod time;
 mod trust;
 
-pub use answer::{require_issued, require_logged, require_stamped};
 pub use error::{EntryError, VerifyError};
 pub use policy::{Artifact, Identities, IdentityRule, LogRule, Policy, SctRule, SignerPolicy};
 pub use report::{

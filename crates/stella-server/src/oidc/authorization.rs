@@ -38,10 +38,10 @@ const CODE_LIFE: Duration = Duration::from_secs(60);
 const MAX_CODES: usize = 1000;
 
 /// Codes that were given out.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Codes(Mutex<HashMap<String, Grant>>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Grant {
     challenge: String,
     client_id: String,

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use stella_bundle::json;
 use stella_bundle::time::UnixTime;
 
 use super::{MAX_DEPTH, MAX_TOKEN, OidcError};
@@ -156,11 +157,13 @@ impl Claims {
     ///
     /// # Errors
     /// [`OidcError::ClaimsMalformed`].
-    pub fn parse(json: &[u8]) -> Result<Self, OidcError> {
-        if depth(json) > MAX_DEPTH {
+    pub fn parse(text: &[u8]) -> Result<Self, OidcError> {
+        if depth(text) > MAX_DEPTH {
             return Err(OidcError::ClaimsMalformed);
         }
-        serde_json::from_slice(json)
+        // Two readers of a name that appears twice see two tokens.
+        json::require_unambiguous(text).map_err(|_| OidcError::ClaimsMalformed)?;
+        serde_json::from_slice(text)
             .map(Self)
             .map_err(|_| OidcError::ClaimsMalformed)
     }
@@ -300,6 +303,10 @@ mod tests {
                 OidcError::CriticalExtension,
             ),
             (token(r#"{"alg":"RS256"}"#, "7"), OidcError::ClaimsMalformed),
+            (
+                token(r#"{"alg":"RS256"}"#, r#"{"sub":"a","sub":"b"}"#),
+                OidcError::ClaimsMalformed,
+            ),
             (
                 token(r#"{"alg":"RS256"}"#, &deep),
                 OidcError::ClaimsMalformed,
