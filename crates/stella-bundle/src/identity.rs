@@ -3,21 +3,18 @@
 //! A value is literal. Only one that begins with `repo:` or `project_path:` is a *subject pattern*, compared with the
 //! Token Subject (or, for certificates that lack it, translated into claims). No claim is ever made up.
 
+use crate::asn1::{Reader, tag};
 use crate::certificate::{Certificate, Claim};
+use crate::issue::certificate::REF_PROTECTED;
 
 /// Issuer of GitHub Actions' tokens.
 pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// Issuer of gitlab.com's tokens.
 pub const GITLAB_ISSUER: &str = "https://gitlab.com";
+/// What follows the project in a pattern that asks for a protected ref.
+const PROTECTED: &str = "ref_protected:true";
 /// Identities longer than this are refused; a SAN has a few hundred characters.
 pub const MAX_IDENTITY: usize = 4096;
-
-/// Content octets of the extension in which our own Fulcio records GitLab's `ref_protected` (decision: no public
-/// certificate carries it). The arc is `2.25` with a random 128-bit number, which needs no registration (ITU-T X.667).
-pub const REF_PROTECTED: [u8; 20] = [
-    0x69, 0x82, 0xd9, 0xa6, 0xf1, 0x8b, 0xc4, 0xe7, 0xb2, 0xaf, 0xd3, 0x95, 0xc8, 0x9e, 0xf4, 0xa1,
-    0xb7, 0xe6, 0xd5, 0x3c,
-];
 
 /// The ways in which a written identity is refused before anything is compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -353,6 +350,9 @@ impl SubjectPattern {
     }
 
     fn compare(&self, issuer: &str, certificate: &Certificate, compared: &mut Vec<Compared>) {
+        if self.platform == Platform::Gitlab && self.rest.as_deref() == Some(PROTECTED) {
+            return self.compare_protected(issuer, certificate, compared);
+        }
         if let Some(subject) = certificate.claim(Claim::TokenSubject) {
             compared.push(Compared {
                 what: "token-subject",
@@ -467,6 +467,30 @@ impl SubjectPattern {
             }
             None => compared.push(self.untranslatable("token-subject")),
         }
+    }
+
+    /// GitLab's subject does not say whether a ref is protected, and no public certificate does: only an instance of ours
+    /// writes it into an extension of its own.
+    fn compare_protected(
+        &self,
+        issuer: &str,
+        certificate: &Certificate,
+        compared: &mut Vec<Compared>,
+    ) {
+        let project = Self {
+            rest: Some(".*".to_owned()),
+            ..self.clone()
+        };
+        project.compare(issuer, certificate, compared);
+        let extension = certificate
+            .extensions()
+            .iter()
+            .find(|each| each.id == REF_PROTECTED);
+        let found = extension.and_then(|each| {
+            let text = Reader::new(&each.value).expect(tag::UTF8_STRING).ok()?;
+            text.to_text().ok()
+        });
+        compared.push(exact("ref-protected", "true", found));
     }
 
     fn untranslatable(&self, what: &'static str) -> Compared {

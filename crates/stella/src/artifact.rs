@@ -23,7 +23,7 @@ pub(crate) struct Artifact {
 }
 
 impl Artifact {
-    /// Reads `sha256:<hex>` or the path of a file.
+    /// Reads `sha256:HEX` or the path of a file.
     pub(crate) fn read(given: &str) -> Result<Self, Failure> {
         let artifact = |name, digests| Self {
             name,

@@ -30,7 +30,7 @@ pub(crate) struct UseArgs {
     /// The URL of an instance, or a file
     source: String,
 
-    /// The digest that the trusted root must have: sha256:<hex>
+    /// The digest that the trusted root must have: sha256:HEX
     #[arg(long, value_name = "DIGEST")]
     fingerprint: Option<String>,
 

@@ -1,4 +1,5 @@
 //! A desk to work at: a folder with its own HOME, the built command, and an instance that serves while it is wanted.
+#![expect(dead_code, reason = "each test takes what it needs")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -137,6 +138,23 @@ impl Desk {
                 .success()
         );
         assert!(child.wait().unwrap().success(), "serve did not end cleanly");
+    }
+
+    /// Kills the instance as a machine does that runs out of memory, and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut child) = self.server.take() else {
+            return;
+        };
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+
+    /// Kills the instance without waiting.
+    pub(crate) fn kill_now(&self) {
+        if let Some(child) = &self.server {
+            let id = child.id().to_string();
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
+        }
     }
 
     /// Gets a token of the instance's own issuer.

@@ -18,7 +18,7 @@ Example:
   stella attest export-bundle --image sha256:… --include-proofs --output attestation-bundle.json
   stella attest verify --offline --bundle attestation-bundle.json --artifact sha256:… …")]
 pub(crate) struct Args {
-    /// The artifact: a file, or its digest as sha256:<hex>
+    /// The artifact: a file, or its digest as sha256:HEX
     #[arg(long, visible_alias = "artifact", value_name = "ARTIFACT")]
     image: String,
 

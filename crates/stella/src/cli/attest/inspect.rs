@@ -17,7 +17,7 @@ use crate::{artifact, output, terminal};
 /// Show what an attestation says and who signed it, without judging who may
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The artifact: a file, or its digest as sha256:<hex>
+    /// The artifact: a file, or its digest as sha256:HEX
     #[arg(long, value_name = "ARTIFACT")]
     artifact: String,
 

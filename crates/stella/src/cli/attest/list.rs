@@ -12,7 +12,7 @@ use crate::{artifact, terminal};
 /// List the attestations of an artifact, unverified
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The artifact: a file, or its digest as sha256:<hex>
+    /// The artifact: a file, or its digest as sha256:HEX
     artifact: String,
 
     #[command(flatten)]

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keyless: bool,
 
-    /// The artifact: a file, or its digest as sha256:<hex>
+    /// The artifact: a file, or its digest as sha256:HEX
     #[arg(long, value_name = "ARTIFACT", required = true)]
     artifact: Vec<String>,
 

@@ -28,7 +28,7 @@ Examples:
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   stella attest verify --offline --bundle attestation-bundle.json --artifact ./app …")]
 pub(crate) struct Args {
-    /// The artifact: a file, or its digest as sha256:<hex>
+    /// The artifact: a file, or its digest as sha256:HEX
     #[arg(long, value_name = "ARTIFACT")]
     artifact: String,
 
@@ -69,7 +69,7 @@ pub(crate) struct TrustFlags {
     #[arg(long, visible_alias = "trust-config", value_name = "FILE")]
     trusted_root: Option<PathBuf>,
 
-    /// The digest that the trusted root must have: sha256:<hex>
+    /// The digest that the trusted root must have: sha256:HEX
     #[arg(long, value_name = "DIGEST")]
     trust_fingerprint: Option<String>,
 }
