@@ -331,7 +331,19 @@ impl Instance {
         &self.description.url
     }
 
-    /// Returns `host[:port]` of the public URL: the Rekor log's origin, and what the Host header must say.
+    /// Returns the Rekor log's origin: the host of the public URL, without its port.
+    ///
+    /// sigstore-go looks for a checkpoint's signature under `url.Hostname()` of the trusted root's base URL, and cosign
+    /// with it; other clients accept any name that the base URL contains. Two instances on one host differ in their keys.
+    pub(crate) fn origin(&self) -> &str {
+        let host = self.host();
+        match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => host.split(':').next().unwrap_or(host),
+        }
+    }
+
+    /// Returns `host[:port]` of the public URL: what the Host header must say.
     pub(crate) fn host(&self) -> &str {
         self.description
             .url

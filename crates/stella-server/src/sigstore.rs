@@ -156,7 +156,7 @@ impl Sigstore {
             .map(|issuer| (instance.url(), issuer.jwks()));
         let issuers = Issuers::load(directory, own, options.transport.as_ref())?;
         // 3. Both logs, recovered.
-        let origin = KeyName::new(instance.host())?;
+        let origin = KeyName::new(instance.origin())?;
         let signer =
             CheckpointSigner::text(origin, Arc::clone(&instance.rekor) as Arc<dyn Signer>)?;
         let log_id = signer.key().log_id();
@@ -169,7 +169,7 @@ impl Sigstore {
         )?;
         let rekor = Rekor::new(rekor, log_id, Arc::clone(&metrics));
         rekor
-            .write_genesis(instance.host())
+            .write_genesis(instance.origin())
             .await
             .map_err(|error| match error {
                 GenesisError::Key(error) => OpenError::Key(error),
@@ -222,10 +222,10 @@ impl Sigstore {
         self.0.instance.url()
     }
 
-    /// Returns `host[:port]` of the public URL.
+    /// Returns the Rekor log's origin.
     #[must_use]
-    pub fn host(&self) -> &str {
-        self.0.instance.host()
+    pub fn origin(&self) -> &str {
+        self.0.instance.origin()
     }
 
     /// Says whether the instance mints tokens itself.

@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// The command under test.
 const STELLA: &str = env!("CARGO_BIN_EXE_stella");
 
+/// A type of predicate that nobody knows: any URI is taken as it is.
+const PREDICATE_TYPE: &str = "https://example.com/checked/v1";
+
 /// How long any one call of a client may take, in seconds; `timeout` ends it then.
 const PATIENCE: &str = "120";
 
@@ -207,8 +210,12 @@ impl World {
             Client::Python => self.python("sign.py"),
             Client::Stella => {
                 let mut sign = stella(&self.folder);
+                let predicate = self.path("predicate.json");
+                fs::write(&predicate, r#"{"checked": true}"#).unwrap();
                 sign.args(["attest", "sign", "--keyless", "--artifact"])
                     .arg(self.artifact())
+                    .args(["--type", PREDICATE_TYPE, "--predicate"])
+                    .arg(predicate)
                     .arg("--bundle")
                     .arg(&bundle);
                 succeed(sign.env("STELLAOPS_OIDC_TOKEN", self.token()));
@@ -298,7 +305,7 @@ impl World {
         serde_json::json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"name": "artifact.bin", "digest": {"sha256": &digest[..64]}}],
-            "predicateType": "https://example.com/checked/v1",
+            "predicateType": PREDICATE_TYPE,
             "predicate": {"checked": true},
         })
         .to_string()

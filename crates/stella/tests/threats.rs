@@ -3,7 +3,6 @@
 //! The tests of the other three lie beside the code that keeps them away; SECURITY.md names them.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "each test file uses its part of the desk")]
 mod desk;
 
 use std::fs;

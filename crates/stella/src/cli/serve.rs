@@ -144,7 +144,7 @@ fn announce(sigstore: &Sigstore, description: &Description, directory: &Path, el
     terminal::tell(&format!(
         "  log      {} entries, origin {}",
         sigstore.rekor_size(),
-        sigstore.host()
+        sigstore.origin()
     ));
     terminal::tell(&format!("  trust    stella trust use {}", description.url));
     terminal::tell(&format!(
