@@ -3,11 +3,16 @@
 //! Parsing keeps the signed bytes as they came. Whether a certificate is *trusted* is decided in [`crate::chain`] and
 //! [`crate::verify`].
 
+mod claim;
+mod extensions;
+
+pub use claim::Claim;
+
 use std::ops::Range;
 
 use const_oid::ObjectIdentifier;
 
-use crate::asn1::{self, Asn1Error, Reader, Tlv, tag};
+use crate::asn1::{self, Asn1Error, Reader, tag};
 use crate::key::{KeyError, PublicKey, Scheme};
 use crate::time::UnixTime;
 
@@ -211,7 +216,7 @@ impl Certificate {
         let public_key = PublicKey::from_spki(fields.expect(tag::SEQUENCE)?.raw)?;
         // issuerUniqueID and subjectUniqueID: RFC 5280 §4.1.2.8 forbids them to conforming CAs.
         let extensions = match fields.optional(tag::context(3))? {
-            Some(wrapper) => read_extensions(wrapper)?,
+            Some(wrapper) => extensions::read_extensions(wrapper)?,
             None => Vec::new(),
         };
         fields.finish()?;
@@ -228,12 +233,17 @@ impl Certificate {
             public_key,
             scheme: Scheme::from_algorithm_identifier(algorithm)?,
             signature: signature.to_vec(),
-            names: find(&SUBJECT_ALTERNATIVE_NAME).map_or(Ok(Vec::new()), read_names)?,
+            names: find(&SUBJECT_ALTERNATIVE_NAME)
+                .map_or(Ok(Vec::new()), extensions::read_names)?,
             basic_constraints: find(&BASIC_CONSTRAINTS)
-                .map(read_basic_constraints)
+                .map(extensions::read_basic_constraints)
                 .transpose()?,
-            key_usage: find(&KEY_USAGE).map(read_key_usage).transpose()?,
-            extended_key_usage: find(&EXTENDED_KEY_USAGE).map(read_purposes).transpose()?,
+            key_usage: find(&KEY_USAGE)
+                .map(extensions::read_key_usage)
+                .transpose()?,
+            extended_key_usage: find(&EXTENDED_KEY_USAGE)
+                .map(extensions::read_purposes)
+                .transpose()?,
             extensions,
             der: der.to_vec(),
         })
@@ -415,130 +425,6 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-/// What Fulcio copies from a token into a certificate (`docs/oid-info.md` of Fulcio).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of the table in Fulcio's oid-info"
-)]
-pub enum Claim {
-    IssuerV1,
-    GithubWorkflowTrigger,
-    GithubWorkflowSha,
-    GithubWorkflowName,
-    GithubWorkflowRepository,
-    GithubWorkflowRef,
-    Issuer,
-    BuildSignerUri,
-    BuildSignerDigest,
-    RunnerEnvironment,
-    SourceRepositoryUri,
-    SourceRepositoryDigest,
-    SourceRepositoryRef,
-    SourceRepositoryIdentifier,
-    SourceRepositoryOwnerUri,
-    SourceRepositoryOwnerIdentifier,
-    BuildConfigUri,
-    BuildConfigDigest,
-    BuildTrigger,
-    RunInvocationUri,
-    SourceRepositoryVisibility,
-    DeploymentEnvironment,
-    TokenSubject,
-}
-
-impl Claim {
-    /// Number under [`FULCIO_ARC`] and name in flags and reports.
-    pub const ALL: [(Self, u8, &'static str); 23] = [
-        (Self::IssuerV1, 1, "issuer-v1"),
-        (Self::GithubWorkflowTrigger, 2, "github-workflow-trigger"),
-        (Self::GithubWorkflowSha, 3, "github-workflow-sha"),
-        (Self::GithubWorkflowName, 4, "github-workflow-name"),
-        (
-            Self::GithubWorkflowRepository,
-            5,
-            "github-workflow-repository",
-        ),
-        (Self::GithubWorkflowRef, 6, "github-workflow-ref"),
-        (Self::Issuer, 8, "issuer"),
-        (Self::BuildSignerUri, 9, "build-signer-uri"),
-        (Self::BuildSignerDigest, 10, "build-signer-digest"),
-        (Self::RunnerEnvironment, 11, "runner-environment"),
-        (Self::SourceRepositoryUri, 12, "source-repository-uri"),
-        (Self::SourceRepositoryDigest, 13, "source-repository-digest"),
-        (Self::SourceRepositoryRef, 14, "source-repository-ref"),
-        (
-            Self::SourceRepositoryIdentifier,
-            15,
-            "source-repository-identifier",
-        ),
-        (
-            Self::SourceRepositoryOwnerUri,
-            16,
-            "source-repository-owner-uri",
-        ),
-        (
-            Self::SourceRepositoryOwnerIdentifier,
-            17,
-            "source-repository-owner-identifier",
-        ),
-        (Self::BuildConfigUri, 18, "build-config-uri"),
-        (Self::BuildConfigDigest, 19, "build-config-digest"),
-        (Self::BuildTrigger, 20, "build-trigger"),
-        (Self::RunInvocationUri, 21, "run-invocation-uri"),
-        (
-            Self::SourceRepositoryVisibility,
-            22,
-            "source-repository-visibility",
-        ),
-        (Self::DeploymentEnvironment, 23, "deployment-environment"),
-        (Self::TokenSubject, 24, "token-subject"),
-    ];
-
-    /// Returns the name used in flags and reports.
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or("", |row| row.2)
-    }
-
-    /// Finds a claim by its name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|row| row.2 == name).map(|row| row.0)
-    }
-
-    /// Returns the number under [`FULCIO_ARC`].
-    pub fn number(self) -> u8 {
-        Self::ALL
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or(0, |row| row.1)
-    }
-
-    /// Returns the content octets of the extension's OID.
-    pub fn id(self) -> Vec<u8> {
-        // 1.3.6.1.4.1.57264.1, in base 128.
-        vec![
-            0x2b,
-            0x06,
-            0x01,
-            0x04,
-            0x01,
-            0x83,
-            0xbf,
-            0x30,
-            0x01,
-            self.number(),
-        ]
-    }
-
-    /// Says whether the extension holds bare text (.1 to .6) rather than a DER UTF8String.
-    pub fn is_raw(self) -> bool {
-        self.number() <= 6
-    }
-}
-
 /// Prints the content octets of an OID in dotted form, whatever the size of its arcs.
 pub fn dotted(id: &[u8]) -> String {
     let mut arcs: Vec<String> = Vec::new();
@@ -558,110 +444,6 @@ pub fn dotted(id: &[u8]) -> String {
         arc = 0;
     }
     arcs.join(".")
-}
-
-fn read_extensions(wrapper: Tlv<'_>) -> Result<Vec<Extension>, CertificateError> {
-    let mut list = asn1::only_sequence(wrapper.content)?;
-    let mut extensions: Vec<Extension> = Vec::new();
-    while !list.is_empty() {
-        if extensions.len() == MAX_EXTENSIONS {
-            return Err(CertificateError::TooManyExtensions);
-        }
-        let mut fields = list.sequence()?;
-        let id = fields.expect(tag::OID)?.content.to_vec();
-        let critical = match fields.optional(tag::BOOLEAN)? {
-            Some(flag) => flag.to_bool()?,
-            None => false,
-        };
-        let value = fields.expect(tag::OCTET_STRING)?.content.to_vec();
-        fields.finish()?;
-        if extensions.iter().any(|each| each.id == id) {
-            return Err(CertificateError::DuplicateExtension { id: dotted(&id) });
-        }
-        extensions.push(Extension {
-            id,
-            critical,
-            value,
-        });
-    }
-    Ok(extensions)
-}
-
-fn read_names(extension: &Extension) -> Result<Vec<AlternativeName>, CertificateError> {
-    let mut list = asn1::only_sequence(&extension.value)?;
-    let mut names = Vec::new();
-    while !list.is_empty() {
-        names.push(read_name(list.tlv()?)?);
-    }
-    Ok(names)
-}
-
-/// Reads one GeneralName (RFC 5280 §4.2.1.6).
-pub(crate) fn read_name(element: Tlv<'_>) -> Result<AlternativeName, CertificateError> {
-    let kind = element.tag & 0x1f;
-    let text = || match std::str::from_utf8(element.content) {
-        // The three kinds are IA5String.
-        Ok(text) if text.is_ascii() && !text.is_empty() => Ok(text.to_owned()),
-        _ => Err(CertificateError::MalformedName { kind }),
-    };
-    Ok(match element.tag {
-        0xa0 => read_other_name(element)?,
-        0x81 => AlternativeName::Email(text()?),
-        0x82 => AlternativeName::Dns(text()?),
-        0x86 => AlternativeName::Uri(text()?),
-        _ => AlternativeName::Other(kind),
-    })
-}
-
-fn read_other_name(element: Tlv<'_>) -> Result<AlternativeName, CertificateError> {
-    let mut fields = element.reader();
-    let id = fields.expect(tag::OID)?.content;
-    let value = fields.expect(tag::context(0))?;
-    fields.finish()?;
-    if id != FULCIO_USERNAME.as_bytes() {
-        return Ok(AlternativeName::Other(0));
-    }
-    let mut inner = value.reader();
-    let text = inner.expect(tag::UTF8_STRING)?.to_text()?;
-    inner.finish()?;
-    Ok(AlternativeName::Username(text.to_owned()))
-}
-
-fn read_basic_constraints(extension: &Extension) -> Result<BasicConstraints, CertificateError> {
-    let mut fields = asn1::only_sequence(&extension.value)?;
-    let is_ca = fields
-        .optional(tag::BOOLEAN)?
-        .map_or(Ok(false), |flag| flag.to_bool())?;
-    let path_length = fields
-        .optional(tag::INTEGER)?
-        .map(|number| number.to_u64())
-        .transpose()?;
-    fields.finish()?;
-    Ok(BasicConstraints { is_ca, path_length })
-}
-
-fn read_key_usage(extension: &Extension) -> Result<KeyUsage, CertificateError> {
-    let mut reader = Reader::new(&extension.value);
-    let bits = reader.expect(tag::BIT_STRING)?;
-    reader.finish()?;
-    // The first octet counts unused bits; bit 0 is the highest of the second.
-    let first = bits.content.get(1).copied().unwrap_or(0);
-    Ok(KeyUsage {
-        digital_signature: first & 0x80 != 0,
-        certificate_sign: first & 0x04 != 0,
-    })
-}
-
-fn read_purposes(extension: &Extension) -> Result<ExtendedKeyUsage, CertificateError> {
-    let mut list = asn1::only_sequence(&extension.value)?;
-    let mut purposes = Vec::new();
-    while !list.is_empty() {
-        purposes.push(list.expect(tag::OID)?.content.to_vec());
-    }
-    Ok(ExtendedKeyUsage {
-        critical: extension.critical,
-        purposes,
-    })
 }
 
 /// Prints a Name's attributes that people use; the rest by OID.

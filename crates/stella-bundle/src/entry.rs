@@ -1,7 +1,6 @@
 //! Log entries: the `TransparencyLogEntry` of a bundle, and the canonical body of a Rekor v2 `hashedrekord`.
 //!
-//! Bodies of Rekor v1 kinds are read in [`crate::entry_v1`]. Whether an entry *counts* is decided in
-//! [`crate::verify`].
+//! Whether an entry *counts* is decided in [`crate::verify`].
 
 use serde::{Deserialize, Serialize};
 

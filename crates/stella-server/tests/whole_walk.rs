@@ -26,7 +26,7 @@ use world::{P256, URL, World, entry};
 
 fn rekor_key(root: &TrustedRoot) -> VerifierKey {
     let spki = &root.tlogs[0].public_key.raw_bytes;
-    let name = KeyName::new("127.0.0.1:8123").unwrap();
+    let name = KeyName::new("127.0.0.1").unwrap();
     VerifierKey::new(name, SignatureType::Ed25519, &spki[spki.len() - 32..]).unwrap()
 }
 

@@ -60,7 +60,7 @@ pub struct Verifier {
 /// Whose key verifies the signature.
 enum Signer<'a> {
     Certificate {
-        leaf: Certificate,
+        leaf: Box<Certificate>,
         intermediates: Vec<Certificate>,
     },
     Key(&'a PublicKey),
@@ -164,7 +164,7 @@ impl Verifier {
                         .map_err(|error| VerifyError::MalformedCertificate { index, error })?;
                     parsed.push(certificate);
                 }
-                let leaf = parsed.remove(0);
+                let leaf = Box::new(parsed.remove(0));
                 Ok(Signer::Certificate {
                     leaf,
                     intermediates: parsed,

@@ -66,10 +66,11 @@ pub(super) fn verify_identity(
     signer: &Signer<'_>,
     record: &mut Recorder,
 ) -> Result<Standing, VerifyError> {
-    let (leaf, rule) = match (signer, &policy.signer) {
-        (Signer::Certificate { leaf, .. }, SignerPolicy::Certificate(rule)) => (leaf, rule),
+    let (Signer::Certificate { leaf, .. }, SignerPolicy::Certificate(rule)) =
+        (signer, &policy.signer)
+    else {
         // The key that verified the signature is one that the caller gave.
-        _ => return Ok(Standing::Holds),
+        return Ok(Standing::Holds);
     };
     let wanted = match rule {
         IdentityRule::Given(Identities::AnyOf(wanted)) => wanted,

@@ -346,7 +346,7 @@ impl Machine {
     }
 
     /// Opens the log; a failure is the strike's or a violation.
-    pub(crate) fn open_unless_struck(&mut self) -> Result<Option<Log>, Violation> {
+    pub(crate) fn open_unless_struck(&self) -> Result<Option<Log>, Violation> {
         match self.open() {
             Ok(log) => Ok(Some(log)),
             Err(LogError::Disk { .. }) if self.disk.is_struck() => Ok(None),
