@@ -177,11 +177,16 @@ impl Check<'_> {
         self.meet_claims();
 
         // 2. The tiles, entry by entry.
-        let tiled = ahead.start.size().0.next_multiple_of(WIDTH);
+        let start = ahead.start.size().0;
+        let tiled = start.checked_next_multiple_of(WIDTH).unwrap_or(start);
         let mut last_tile = Vec::new();
         for index in 0..tiled / WIDTH {
             last_tile = self.tile(index);
             self.append_all(&last_tile, &ahead.start, tiled);
+            // A record may claim any size: the first tile that is not there ends the search for more.
+            if self.tree.size().0 < (index + 1) * WIDTH {
+                return;
+            }
         }
         if self.tree.size().0 != tiled {
             return; // entries are missing, and all that follows would be wrong
