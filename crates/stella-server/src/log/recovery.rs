@@ -59,7 +59,13 @@ pub(super) fn recover(shared: &Arc<Shared>, origin: &str) -> Result<Recovered, L
     require_same_log(&ahead, origin, shared.format)?;
 
     // 2. Load what is in tiles.
-    let tiled = TreeSize(ahead.start.size().0.next_multiple_of(WIDTH));
+    let start = ahead.start.size();
+    // No tree has so many leaves that the next whole tile has no number.
+    let tiled = start.0.checked_next_multiple_of(WIDTH).map(TreeSize);
+    let tiled = tiled.ok_or(LogError::Corrupt(Problem::RecordChain {
+        number: ahead.newest,
+        size: start,
+    }))?;
     load_tiles(shared, &ahead.start, tiled)?;
 
     // 3. Replay the rest.
