@@ -33,7 +33,7 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// Number under [`FULCIO_ARC`] and name in flags and reports.
+    /// Number under [`super::FULCIO_ARC`] and name in flags and reports.
     pub const ALL: [(Self, u8, &'static str); 23] = [
         (Self::IssuerV1, 1, "issuer-v1"),
         (Self::GithubWorkflowTrigger, 2, "github-workflow-trigger"),
@@ -93,7 +93,7 @@ impl Claim {
         Self::ALL.iter().find(|row| row.2 == name).map(|row| row.0)
     }
 
-    /// Returns the number under [`FULCIO_ARC`].
+    /// Returns the number under [`super::FULCIO_ARC`].
     pub fn number(self) -> u8 {
         Self::ALL
             .iter()

@@ -45,7 +45,8 @@ Examples:
   stella attest verify --artifact sha256:… --certificate-identity repo:myorg/myrepo:ref:refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
 
-Exit codes: 0 passed, 2 usage, 10-13 nothing that matches, 20-25 refused, 30-32 a service or the token (see the book).";
+Exit codes: 0 passed, 2 usage, 10-13 nothing that matches, 20-25 refused, 30-32 a service or the token
+(docs/reference/exit-codes.md).";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use serde_json::json;
 use stella_bundle::attestation_set::{AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::Bundle;
 
@@ -41,6 +42,10 @@ pub(crate) struct Args {
     /// The form of the file
     #[arg(long, value_enum, default_value_t = Format::Set)]
     format: Format,
+
+    /// Print JSON about what was written
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,6 +93,14 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         return Ok(exit::OK);
     }
     fs::write(&args.output, &bytes).map_err(|error| Failure::io("write", &args.output, &error))?;
+    if args.json {
+        terminal::say_json(&json!({
+            "artifact": artifact.digest()?.to_string(),
+            "attestations": bundles.len(),
+            "file": args.output.display().to_string(),
+        }));
+        return Ok(exit::OK);
+    }
     terminal::tell(&format!(
         "wrote {} attestations to {}",
         bundles.len(),
