@@ -167,18 +167,10 @@ fn denial(statement: &Statement) -> Option<String> {
     if statement.predicate_type != predicate::PredicateType::PolicyResult.uri() {
         return None;
     }
-    match statement
-        .predicate
-        .get("result")
-        .and_then(|result| result.as_str())
-    {
+    let predicate = statement.predicate.to_value();
+    match predicate.get("result").and_then(|result| result.as_str()) {
         Some("allow" | "warn") => None,
         Some(result) => Some(result.to_owned()),
         None => Some("none".to_owned()),
     }
-}
-
-/// Returns the check at which a candidate failed, for people.
-pub fn failed_check(report: &Report) -> Option<Check> {
-    report.verdict.as_ref().err().map(VerifyError::check)
 }

@@ -105,6 +105,7 @@ pub enum Part {
     InclusionProof,
     LogEntries,
     LogIndex,
+    MessageDigest,
     ProofHashes,
     Signature,
     Timestamps,
@@ -119,6 +120,7 @@ impl std::fmt::Display for Part {
             Self::InclusionProof => "inclusion proof",
             Self::LogEntries => "log entries",
             Self::LogIndex => "log index",
+            Self::MessageDigest => "message digest",
             Self::ProofHashes => "proof hashes",
             Self::Signature => "signature",
             Self::Timestamps => "timestamps",
@@ -301,8 +303,6 @@ impl Bundle {
     }
 
     fn require_limits(&self) -> Result<(), BundleError> {
-        at_most(Part::LogEntries, self.entries.len(), MAX_ENTRIES)?;
-        at_most(Part::Timestamps, self.timestamps.len(), MAX_TIMESTAMPS)?;
         if self.content.signature().is_empty() {
             return Err(BundleError::Impossible {
                 part: Part::Signature,
@@ -323,8 +323,6 @@ impl Bundle {
         let version = self.version;
         match &entry.inclusion_proof {
             Some(proof) => {
-                let limit = crate::entry::MAX_PROOF_HASHES;
-                at_most(Part::ProofHashes, proof.hashes.len(), limit)?;
                 if proof.log_index < 0 || proof.tree_size < 0 {
                     return Err(BundleError::Impossible {
                         part: Part::InclusionProof,
@@ -392,12 +390,7 @@ fn content(
 ) -> Result<Content, BundleError> {
     match (message, envelope) {
         (Some(message), None) => {
-            let digest = message.message_digest.and_then(|words| {
-                Digest::new(
-                    DigestAlgorithm::from_sigstore_name(&words.algorithm)?,
-                    &words.digest,
-                )
-            });
+            let digest = message.message_digest.map(noted_digest).transpose()?;
             Ok(Content::Message {
                 digest,
                 signature: message.signature,
@@ -410,6 +403,14 @@ fn content(
         },
         _ => Err(BundleError::Content),
     }
+}
+
+fn noted_digest(words: DigestWords) -> Result<Digest, BundleError> {
+    DigestAlgorithm::from_sigstore_name(&words.algorithm)
+        .and_then(|algorithm| Digest::new(algorithm, &words.digest))
+        .ok_or(BundleError::Impossible {
+            part: Part::MessageDigest,
+        })
 }
 
 /// The words of protobuf-specs `sigstore_bundle.proto`.
@@ -451,7 +452,11 @@ struct MaterialWords {
     x509_certificate_chain: Option<ChainWords>,
     #[serde(alias = "public_key", default, skip_serializing_if = "Option::is_none")]
     public_key: Option<HintWords>,
-    #[serde(alias = "tlog_entries", deserialize_with = "json::or_default", default)]
+    #[serde(
+        alias = "tlog_entries",
+        deserialize_with = "json::at_most::<MAX_ENTRIES, _, _>",
+        default
+    )]
     tlog_entries: Vec<LogEntry>,
     #[serde(
         alias = "timestamp_verification_data",
@@ -471,7 +476,7 @@ struct Raw {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChainWords {
-    #[serde(deserialize_with = "json::or_default", default)]
+    #[serde(deserialize_with = "json::at_most::<MAX_CHAIN, _, _>", default)]
     certificates: Vec<Raw>,
 }
 
@@ -487,7 +492,7 @@ struct HintWords {
 struct TimestampsWords {
     #[serde(
         alias = "rfc3161_timestamps",
-        deserialize_with = "json::or_default",
+        deserialize_with = "json::at_most::<MAX_TIMESTAMPS, _, _>",
         default
     )]
     rfc3161_timestamps: Vec<TimestampWords>,
@@ -580,10 +585,7 @@ mod tests {
         );
         assert!(matches!(
             Bundle::parse(bundle.as_bytes()),
-            Err(BundleError::TooMany {
-                part: Part::Timestamps,
-                ..
-            })
+            Err(BundleError::Json { reason, .. }) if reason.contains("at most 32 elements")
         ));
     }
 }

@@ -120,6 +120,8 @@ impl AlternativeName {
 pub struct KeyUsage {
     /// Bit 0.
     pub digital_signature: bool,
+    /// Bit 1, once called nonRepudiation.
+    pub content_commitment: bool,
     /// Bit 5.
     pub certificate_sign: bool,
 }
@@ -173,7 +175,8 @@ pub struct Certificate {
     not_before: UnixTime,
     not_after: UnixTime,
     public_key: PublicKey,
-    scheme: Scheme,
+    /// An anchor is trusted for its name and key: that its own signature is of a forgotten scheme does no harm.
+    scheme: Result<Scheme, KeyError>,
     signature: Vec<u8>,
     extensions: Vec<Extension>,
     names: Vec<AlternativeName>,
@@ -231,7 +234,7 @@ impl Certificate {
             not_before,
             not_after,
             public_key,
-            scheme: Scheme::from_algorithm_identifier(algorithm)?,
+            scheme: Scheme::from_algorithm_identifier(algorithm),
             signature: signature.to_vec(),
             names: find(&SUBJECT_ALTERNATIVE_NAME)
                 .map_or(Ok(Vec::new()), extensions::read_names)?,
@@ -359,6 +362,11 @@ impl Certificate {
         Some(fields.optional(tag::context_primitive(0)).ok()??.content)
     }
 
+    /// Says whether basicConstraints make this the certificate of a CA.
+    pub fn is_ca(&self) -> bool {
+        self.basic_constraints.is_some_and(|each| each.is_ca)
+    }
+
     /// Says whether subject and issuer are the same name.
     pub fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
@@ -381,9 +389,10 @@ impl Certificate {
     /// Verifies the signature with the issuer's key.
     ///
     /// # Errors
-    /// `SchemeMismatch`, `BadSignature`.
+    /// `UnsupportedSignature`, `SchemeMismatch`, `BadSignature`.
     pub fn verify_signature(&self, issuer_key: &PublicKey) -> Result<(), KeyError> {
-        issuer_key.verify_with(self.scheme, self.to_be_signed(), &self.signature)
+        let scheme = self.scheme.clone()?;
+        issuer_key.verify_with(scheme, self.to_be_signed(), &self.signature)
     }
 
     /// Returns what Fulcio wrote for `claim`, none where it is absent or not text.

@@ -11,6 +11,10 @@ use crate::certificate::{
 };
 use crate::time::{UnixTime, Validity};
 
+/// Tag number of directoryName in a GeneralName.
+const DIRECTORY_NAME: u8 = 4;
+/// DER of a Name without attributes: the subject of Fulcio's leaves.
+const EMPTY_NAME: &[u8] = &[0x30, 0x00];
 /// Longer paths than this are not searched for.
 const MAX_PATH: usize = 8;
 
@@ -285,6 +289,30 @@ impl<'a> Path<'a> {
         Ok(())
     }
 
+    /// Requires that no issuer on the path was retired: one that the trusted root lists must be in service by some entry.
+    ///
+    /// Without this a retired intermediate could come back inside a bundle and climb to the root of its successor.
+    ///
+    /// # Errors
+    /// `AuthorityNotValidAt`.
+    pub fn require_none_retired(
+        &self,
+        authorities: &[Authority],
+        time: UnixTime,
+    ) -> Result<(), ChainError> {
+        for issuer in &self.issuers {
+            let listing = |each: &&Authority| each.certificates.contains(issuer);
+            let mut lists = authorities.iter().filter(listing).peekable();
+            let Some(first) = lists.peek().copied() else {
+                continue;
+            };
+            if !lists.any(|each| each.validity.contains(time)) {
+                first.require_valid_at(time)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Counts the CAs below the issuer at `depth`; self-issued ones do not count (RFC 5280 §4.2.1.9).
     fn below(&self, depth: usize) -> u64 {
         self.issuers[..depth]
@@ -330,7 +358,9 @@ fn require_leaf(leaf: &Certificate, purpose: Purpose, time: UnixTime) -> Result<
     let subject = || leaf.subject_text();
     // spec: RFC 3161 §2.3 asks for no keyUsage of a TSA; where it is there it must allow signatures.
     let signs = match (leaf.key_usage(), purpose) {
-        (Some(usage), _) => usage.digital_signature,
+        (Some(usage), Purpose::CodeSigning) => usage.digital_signature,
+        // spec: RFC 5280 §4.2.1.12: timeStamping goes with either.
+        (Some(usage), Purpose::TimeStamping) => usage.digital_signature || usage.content_commitment,
         (None, Purpose::TimeStamping) => true,
         (None, Purpose::CodeSigning) => false,
     };
@@ -434,6 +464,16 @@ fn require_names(issuer: &Certificate, certificate: &Certificate) -> Result<(), 
         Err(_) => Err(unsupported()),
     };
     let (permitted, excluded) = (subtrees(0)?, subtrees(1)?);
+    for base in permitted.iter().chain(&excluded) {
+        let AlternativeName::Other(kind) = base else {
+            continue;
+        };
+        // A constraint of a kind that cannot be evaluated matters only where such a name is.
+        let has_directory_name = *kind == DIRECTORY_NAME && certificate.subject() != EMPTY_NAME;
+        if has_directory_name || certificate.names().contains(base) {
+            return Err(unsupported());
+        }
+    }
     for name in certificate.names() {
         let outside = |name: &AlternativeName| ChainError::NameConstraint {
             subject: issuer.subject_text(),
@@ -455,7 +495,7 @@ fn require_names(issuer: &Certificate, certificate: &Certificate) -> Result<(), 
     Ok(())
 }
 
-/// Reads GeneralSubtrees; none when one is of a kind that is not evaluated here.
+/// Reads GeneralSubtrees; none when they are malformed. Kinds that are not evaluated here keep their number.
 fn read_subtrees(list: asn1::Tlv<'_>) -> Option<Vec<AlternativeName>> {
     let mut reader = list.reader();
     let mut bases = Vec::new();
@@ -469,7 +509,7 @@ fn read_subtrees(list: asn1::Tlv<'_>) -> Option<Vec<AlternativeName>> {
             0x81 => AlternativeName::Email(text),
             0x82 => AlternativeName::Dns(text),
             0x86 => AlternativeName::Uri(text),
-            _ => return None,
+            other => AlternativeName::Other(other & 0x1f),
         });
     }
     Some(bases)
@@ -479,33 +519,49 @@ fn is_same_kind(base: &AlternativeName, name: &AlternativeName) -> bool {
     std::mem::discriminant(base) == std::mem::discriminant(name)
 }
 
+/// Says whether a name is inside of a base; an empty base holds every name of its kind.
 fn is_within(base: &AlternativeName, name: &AlternativeName) -> bool {
     match (base, name) {
-        (AlternativeName::Email(base), AlternativeName::Email(name)) => match base.contains('@') {
-            true => base == name,
-            false => name
-                .rsplit_once('@')
-                .is_some_and(|(_, host)| host_is_within(base, host)),
-        },
+        (AlternativeName::Email(base), AlternativeName::Email(name)) => {
+            mailbox_is_within(base, name)
+        }
         (AlternativeName::Uri(base), AlternativeName::Uri(name)) => {
-            uri_host(name).is_some_and(|host| host_is_within(base, host))
+            base.is_empty() || uri_host(name).is_some_and(|host| host_is_within(base, host))
         }
         (AlternativeName::Dns(base), AlternativeName::Dns(name)) => {
-            let (base, name) = (base.to_ascii_lowercase(), name.to_ascii_lowercase());
+            let (base, name) = (normal_host(base), normal_host(name));
             base.is_empty() || name == base || name.ends_with(&format!(".{base}"))
         }
         _ => false,
     }
 }
 
+/// A base is one mailbox, a host, or a domain with a leading dot; only the host ignores case.
+fn mailbox_is_within(base: &str, name: &str) -> bool {
+    let Some((local, host)) = name.rsplit_once('@') else {
+        return false;
+    };
+    match base.rsplit_once('@') {
+        Some((base_local, base_host)) => {
+            local == base_local && normal_host(host) == normal_host(base_host)
+        }
+        None => base.is_empty() || host_is_within(base, host),
+    }
+}
+
 /// A base with a leading dot is a domain, any other one host.
 fn host_is_within(base: &str, host: &str) -> bool {
-    let (base, host) = (base.to_ascii_lowercase(), host.to_ascii_lowercase());
+    let (base, host) = (normal_host(base), normal_host(host));
     if base.starts_with('.') {
         host.ends_with(&base)
     } else {
         host == base
     }
+}
+
+/// Hosts are the same whatever their case, and with or without the dot of the root.
+fn normal_host(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 /// Returns the host of a URI's authority part; a user or port is left out.
@@ -559,5 +615,8 @@ mod tests {
         assert!(is_within(&mail("x.org"), &mail("b@x.org")));
         assert!(!is_within(&mail("x.org"), &mail("b@y.x.org")));
         assert!(is_within(&mail(".x.org"), &mail("b@y.x.org")));
+        assert!(is_within(&mail("boss@corp.org"), &mail("boss@CORP.org.")));
+        assert!(!is_within(&mail("boss@corp.org"), &mail("Boss@corp.org")));
+        assert!(is_within(&mail(""), &mail("a@b.org")));
     }
 }

@@ -95,8 +95,12 @@ pub struct InclusionProof {
     /// Size that the log claims; the checkpoint's counts.
     #[serde(alias = "tree_size", with = "json::int64", default)]
     pub tree_size: i64,
-    /// The audit path, from the leaf up.
-    #[serde(with = "json::base64_list", default)]
+    /// The audit path, from the leaf up; at most [`MAX_PROOF_HASHES`].
+    #[serde(
+        serialize_with = "json::base64_list::serialize",
+        deserialize_with = "json::base64_list::at_most::<MAX_PROOF_HASHES, _>",
+        default
+    )]
     pub hashes: Vec<Vec<u8>>,
     /// The checkpoint.
     #[serde(deserialize_with = "json::or_default", default)]

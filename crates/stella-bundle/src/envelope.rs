@@ -7,6 +7,9 @@ use crate::json;
 /// Payload type of in-toto statements.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 
+/// More signatures in one envelope than this are refused; Sigstore's have one.
+pub const MAX_SIGNATURES: usize = 16;
+
 /// Returns the pre-authentication encoding (DSSE v1.0.2, protocol.md): what a signature covers.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!(
@@ -31,7 +34,7 @@ pub struct Envelope {
     #[serde(alias = "payload_type", default)]
     pub payload_type: String,
     /// The signatures; a Sigstore bundle has exactly one.
-    #[serde(deserialize_with = "json::or_default", default)]
+    #[serde(deserialize_with = "json::at_most::<MAX_SIGNATURES, _, _>", default)]
     pub signatures: Vec<EnvelopeSignature>,
 }
 

@@ -87,21 +87,17 @@ pub mod base64_list {
             .serialize(serializer)
     }
 
-    /// Reads a list of base64; `null` is the empty list.
+    /// Reads a list of at most `MOST` texts of base64; `null` is the empty list.
     ///
     /// # Errors
-    /// Text that is not base64.
-    pub fn deserialize<'de, D: Deserializer<'de>>(
+    /// Text that is not base64, a longer list.
+    pub fn at_most<'de, const MOST: usize, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<Vec<u8>>, D::Error> {
         #[derive(serde::Deserialize)]
         struct One(#[serde(with = "base64_bytes")] Vec<u8>);
-        let list = Option::<Vec<One>>::deserialize(deserializer)?;
-        Ok(list
-            .unwrap_or_default()
-            .into_iter()
-            .map(|one| one.0)
-            .collect())
+        let list = super::at_most::<MOST, D, One>(deserializer)?;
+        Ok(list.into_iter().map(|one| one.0).collect())
     }
 }
 
@@ -155,6 +151,36 @@ pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a list of at most `MOST` elements, and stops at the next: a short text can hold a million empty ones.
+///
+/// # Errors
+/// A longer list, and those of the elements.
+pub fn at_most<'de, const MOST: usize, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Bounded<const MOST: usize, T>(std::marker::PhantomData<T>);
+    impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for Bounded<MOST, T> {
+        type Value = Vec<T>;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(formatter, "a list of at most {MOST} elements")
+        }
+        fn visit_unit<E: de::Error>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = list.next_element()? {
+                if elements.len() == MOST {
+                    return Err(de::Error::invalid_length(MOST + 1, &self));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    deserializer.deserialize_any(Bounded::<MOST, T>(std::marker::PhantomData))
 }
 
 /// Requires that JSON text names nothing twice, at any depth: two readers of a duplicate see two documents.

@@ -167,10 +167,10 @@ pub fn embedded(certificate: &Certificate) -> Result<Vec<Sct>, SctError> {
     parse_list(list)
 }
 
-/// Reads a SignedCertificateTimestampList (RFC 6962 §3.3).
+/// Reads a SignedCertificateTimestampList (RFC 6962 §3.3); SCTs of later versions are left out.
 ///
 /// # Errors
-/// `Malformed`, `TooMany`, `Version`.
+/// `Malformed`, `TooMany`.
 pub fn parse_list(bytes: &[u8]) -> Result<Vec<Sct>, SctError> {
     let mut rest = bytes;
     let mut list = take_vector(&mut rest)?;
@@ -178,11 +178,17 @@ pub fn parse_list(bytes: &[u8]) -> Result<Vec<Sct>, SctError> {
         return Err(SctError::Malformed);
     }
     let mut scts = Vec::new();
+    let mut unknown = 0;
     while !list.is_empty() {
-        if scts.len() == MAX_SCTS {
+        if scts.len() + unknown == MAX_SCTS {
             return Err(SctError::TooMany);
         }
-        scts.push(Sct::parse(take_vector(&mut list)?)?);
+        match Sct::parse(take_vector(&mut list)?) {
+            Ok(sct) => scts.push(sct),
+            // spec: RFC 6962 §3.3: a client that does not know a version must not fail for it.
+            Err(SctError::Version { .. }) => unknown += 1,
+            Err(error) => return Err(error),
+        }
     }
     Ok(scts)
 }

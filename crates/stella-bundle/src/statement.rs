@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::json;
@@ -113,8 +114,51 @@ impl Subject {
     }
 }
 
+/// What a statement says, kept as it stands in the payload.
+///
+/// It is parsed only where someone asks: as a tree of values a hostile text of some megabytes would fill gigabytes, long
+/// before anyone knows that its signature is bad.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Predicate(Box<RawValue>);
+
+impl Predicate {
+    /// Returns the JSON text.
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Returns the tree of values.
+    pub fn to_value(&self) -> Value {
+        // The text was read once as JSON without doubled names.
+        serde_json::from_str(self.text()).unwrap_or_default()
+    }
+}
+
+impl From<&Value> for Predicate {
+    fn from(value: &Value) -> Self {
+        let text = RawValue::from_string(value.to_string());
+        text.map_or_else(|_| Self::default(), Self)
+    }
+}
+
+impl Default for Predicate {
+    /// `null`: nothing is said.
+    fn default() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+}
+
+impl PartialEq for Predicate {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Predicate {}
+
 /// A statement about subjects.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// [`STATEMENT_V1`] or [`STATEMENT_V0_1`].
     #[serde(rename = "_type")]
@@ -127,18 +171,18 @@ pub struct Statement {
     pub predicate_type: String,
     /// What is said.
     #[serde(default)]
-    pub predicate: Value,
+    pub predicate: Predicate,
 }
 
 impl Statement {
     /// Returns a statement of in-toto v1.
-    pub fn new(subject: Vec<Subject>, predicate_type: &str, predicate: Value) -> Self {
+    pub fn new(subject: Vec<Subject>, predicate_type: &str, predicate: &Value) -> Self {
         let kind = STATEMENT_V1.to_owned();
         Self {
             kind,
             subject,
             predicate_type: predicate_type.to_owned(),
-            predicate,
+            predicate: Predicate::from(predicate),
         }
     }
 
@@ -196,7 +240,7 @@ mod tests {
     #[test]
     fn a_statement_round_trips_and_knows_its_subject() {
         let subject = vec![Subject::new(Some("a".into()), &digest())];
-        let statement = Statement::new(subject, COSIGN_SIGN_V1, serde_json::json!({"b": 1}));
+        let statement = Statement::new(subject, COSIGN_SIGN_V1, &serde_json::json!({"b": 1}));
         let parsed = Statement::parse(&statement.to_bytes()).unwrap();
         assert_eq!(parsed, statement);
         assert!(parsed.speaks_of(&[digest()]));

@@ -5,14 +5,14 @@
 use const_oid::ObjectIdentifier;
 
 use crate::asn1::{self, Asn1Error, Reader, Tlv, tag};
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::Certificate;
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::key::{KeyError, KeyKind, Scheme, sha256};
 use crate::time::UnixTime;
 
 /// Tokens larger than this are refused; with a whole chain they have about 6 KiB.
 pub const MAX_TIMESTAMP: usize = 64 * 1024;
-/// More certificates inside a token than this are refused.
+/// More certificates inside a token than this are not looked at.
 const MAX_CERTIFICATES: usize = 10;
 
 /// id-signedData (RFC 5652 §5.1).
@@ -43,9 +43,6 @@ pub enum TimestampError {
     /// The signature does not verify with the authority's key.
     #[error("timestamp signature does not verify")]
     BadSignature,
-    /// A certificate inside is malformed.
-    #[error("certificate inside the timestamp: {0}")]
-    Certificate(#[from] CertificateError),
     /// genTime is not a time of RFC 3161.
     #[error("timestamp has a malformed genTime")]
     GenTime,
@@ -70,7 +67,7 @@ pub enum TimestampError {
         /// How many.
         found: usize,
     },
-    /// The response is larger than [`MAX_TIMESTAMP`], or carries too many certificates.
+    /// The response is larger than [`MAX_TIMESTAMP`].
     #[error("timestamp is larger than any honest one")]
     TooLarge,
     /// A hash or signature algorithm is none that is supported.
@@ -387,14 +384,15 @@ fn read_encapsulated<'a>(data: &mut Reader<'a>) -> Result<&'a [u8], TimestampErr
     Ok(content)
 }
 
+/// Reads the certificates beside the token. They are only candidates that nobody trusts yet: one that this crate cannot
+/// read is left out.
 fn read_certificates(set: Tlv<'_>) -> Result<Vec<Certificate>, TimestampError> {
     let mut list = set.reader();
     let mut certificates = Vec::new();
-    while !list.is_empty() {
-        if certificates.len() == MAX_CERTIFICATES {
-            return Err(TimestampError::TooLarge);
+    while !list.is_empty() && certificates.len() < MAX_CERTIFICATES {
+        if let Ok(certificate) = Certificate::parse(list.tlv()?.raw) {
+            certificates.push(certificate);
         }
-        certificates.push(Certificate::parse(list.tlv()?.raw)?);
     }
     Ok(certificates)
 }

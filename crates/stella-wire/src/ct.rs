@@ -41,7 +41,10 @@ impl From<serde_json::Error> for CtError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddChain {
     /// DER certificates, the one to be logged first.
-    #[serde(with = "base64_list")]
+    #[serde(
+        serialize_with = "base64_list::serialize",
+        deserialize_with = "base64_list::at_most::<MAX_CHAIN, _>"
+    )]
     pub chain: Vec<Vec<u8>>,
 }
 

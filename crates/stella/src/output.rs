@@ -95,7 +95,7 @@ fn describe(value: &mut Value, report: &Report) {
     if let Some(result) = facts
         .statement
         .as_ref()
-        .and_then(|statement| statement.predicate.get("result"))
+        .and_then(|statement| statement.predicate.to_value().get("result").cloned())
     {
         value["verdict"] = json!({"result": result});
     }

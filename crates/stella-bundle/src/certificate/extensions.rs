@@ -96,6 +96,7 @@ pub(super) fn read_key_usage(extension: &Extension) -> Result<KeyUsage, Certific
     let first = bits.content.get(1).copied().unwrap_or(0);
     Ok(KeyUsage {
         digital_signature: first & 0x80 != 0,
+        content_commitment: first & 0x40 != 0,
         certificate_sign: first & 0x04 != 0,
     })
 }

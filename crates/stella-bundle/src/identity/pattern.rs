@@ -287,9 +287,14 @@ fn absent(claim: Claim, certificate: &Certificate) -> Compared {
     }
 }
 
+/// Says whether a character shows itself: no control, no bidirectional override, nothing of no width.
+fn is_printable(character: char) -> bool {
+    matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
+}
+
 /// Compares text with a pattern in which `.*` is any run of printable characters, anchored at both ends.
 fn glob(pattern: &str, text: &str) -> bool {
-    if text.chars().any(|character| character.is_control()) {
+    if !text.chars().all(is_printable) {
         return false;
     }
     let mut pieces = pattern.split(".*");
@@ -368,5 +373,7 @@ mod tests {
     #[test]
     fn a_wildcard_does_not_run_over_control_characters() {
         assert!(!pattern("repo:o/r:.*").matches_subject("repo:o/r:a\nb", true));
+        assert!(!pattern("repo:o/r:.*").matches_subject("repo:o/r:a\u{202e}b", true));
+        assert!(pattern("repo:o/r:.*").matches_subject("repo:o/r:feature/größe 'x'", true));
     }
 }

@@ -33,10 +33,11 @@ pub(super) fn find_path<'a>(
         let Ok(path) = Path::find(leaf, intermediates, std::slice::from_ref(authority)) else {
             continue;
         };
-        match times
-            .iter()
-            .try_for_each(|time| path.require(Purpose::CodeSigning, *time))
-        {
+        let holds_at = |time: &UnixTime| {
+            path.require(Purpose::CodeSigning, *time)?;
+            path.require_none_retired(trust.authorities(), *time)
+        };
+        match times.iter().try_for_each(holds_at) {
             Ok(()) => return Ok(path),
             Err(error) => refusal = error,
         }
@@ -44,7 +45,7 @@ pub(super) fn find_path<'a>(
     Err(refusal.into())
 }
 
-/// Verifies the embedded SCTs: one by a known log is needed, and none by a known log may be bad.
+/// Verifies the embedded SCTs: one by a known log in service is needed, and no such log's may have a bad signature.
 pub(super) fn verify_scts(
     trust: &Trust,
     policy: &Policy,
@@ -57,6 +58,7 @@ pub(super) fn verify_scts(
     }
     let scts = sct::embedded(leaf)?;
     let mut known = 0;
+    let mut retired = None;
     for each in &scts {
         let logs: Vec<_> = trust
             .ct_logs()
@@ -74,17 +76,20 @@ pub(super) fn verify_scts(
         });
         let Some(log) = log else { continue };
         if !log.validity.contains(each.timestamp) {
+            // As good as one of an unknown log, unless it is all there is.
             let (validity, time) = (log.validity, each.timestamp);
-            return Err(VerifyError::SctLogNotValidAt { validity, time });
+            retired = Some(VerifyError::SctLogNotValidAt { validity, time });
+            continue;
         }
         each.verify(&log.key, leaf, path.issuer().public_key())?;
         known += 1;
     }
-    if known == 0 {
-        return Err(VerifyError::NotEnoughScts {
+    match (known, retired) {
+        (0, Some(error)) => Err(error),
+        (0, None) => Err(VerifyError::NotEnoughScts {
             present: scts.len(),
             known,
-        });
+        }),
+        _ => Ok(Standing::Holds),
     }
-    Ok(Standing::Holds)
 }

@@ -94,8 +94,8 @@ pub enum VerifyError {
         /// How many there are.
         found: usize,
     },
-    /// Fewer log entries count than the policy asks for.
-    #[error("Rekor proof missing: {found} log entries count, {wanted} needed{}", reasons_text(.reasons))]
+    /// Fewer logs hold an entry that counts than the policy asks for.
+    #[error("Rekor proof missing: {found} logs count, {wanted} needed{}", reasons_text(.reasons))]
     NotEnoughEntries {
         /// How many the policy asks for.
         wanted: usize,

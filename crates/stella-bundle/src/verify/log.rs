@@ -30,7 +30,7 @@ pub(super) fn verify_entries(
     times: &[UnixTime],
     record: &mut Recorder,
 ) -> Result<Standing, VerifyError> {
-    let LogRule::Require { entries: wanted } = policy.log else {
+    let LogRule::Require { logs: wanted } = policy.log else {
         return Ok(Standing::Skipped);
     };
     let mut counted: Vec<(&[u8], i64)> = Vec::new();
@@ -61,10 +61,15 @@ pub(super) fn verify_entries(
         }
         record.facts.entries.push(fact);
     }
-    if counted.len() < wanted {
+    // Two entries of one log are one witness.
+    let mut logs: Vec<&[u8]> = counted.iter().map(|(log, _)| *log).collect();
+    logs.sort_unstable();
+    logs.dedup();
+    let (wanted, found) = (wanted.max(1), logs.len());
+    if found < wanted {
         return Err(VerifyError::NotEnoughEntries {
             wanted,
-            found: counted.len(),
+            found,
             reasons,
         });
     }
@@ -205,15 +210,20 @@ fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<VerifierKey, Ent
     if key.log_id() != log.id.as_slice() {
         return Err(mismatch());
     }
-    if signature_type == SignatureType::Ecdsa && host(&log.url) != checkpoint.origin {
+    if signature_type == SignatureType::Ecdsa && !is_host_of(&log.url, &checkpoint.origin) {
         return Err(mismatch());
     }
     Ok(key)
 }
 
-fn host(url: &str) -> &str {
+/// Says whether an origin is the host of an address, with its port or without.
+fn is_host_of(url: &str, origin: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.trim_end_matches('/')
+    let host = rest.trim_end_matches('/').to_ascii_lowercase();
+    let name = host
+        .rsplit_once(':')
+        .map_or(host.as_str(), |(name, _)| name);
+    origin == host || origin == name
 }
 
 /// Follows the audit path to the checkpoint's root; what the proof says of size and root is compared, not used.

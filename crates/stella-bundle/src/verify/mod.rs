@@ -99,7 +99,11 @@ impl Verifier {
 
         // 1. Establish the time: everything below is judged at it.
         let times = time::establish(&self.trust, &self.policy, bundle, now, &mut record);
-        let times = record.keep(Check::Time, times);
+        let mut times = record.keep(Check::Time, times);
+        if let Some(times) = times.as_mut().filter(|times| times.is_empty()) {
+            // Only a key that the caller gave comes here without a time: then what is trusted must be trusted now.
+            times.push(now);
+        }
 
         // 2. Walk the chain at that time, and ask the CT logs about the leaf.
         if let Signer::Certificate {
@@ -163,6 +167,9 @@ impl Verifier {
                     let certificate = Certificate::parse(der)
                         .map_err(|error| VerifyError::MalformedCertificate { index, error })?;
                     parsed.push(certificate);
+                }
+                if parsed.is_empty() {
+                    return Err(VerifyError::NoCertificate);
                 }
                 let leaf = Box::new(parsed.remove(0));
                 Ok(Signer::Certificate {

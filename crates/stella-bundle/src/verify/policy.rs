@@ -26,7 +26,7 @@ pub struct Policy {
 impl Policy {
     /// Returns the strict policy: one log entry, one SCT, one timestamp.
     pub const fn new(signer: SignerPolicy) -> Self {
-        let log = LogRule::Require { entries: 1 };
+        let log = LogRule::Require { logs: 1 };
         Self {
             signer,
             log,
@@ -61,10 +61,10 @@ pub enum IdentityRule {
 /// What the log must prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogRule {
-    /// So many entries with inclusion proof.
+    /// Entries with inclusion proof in so many different logs; none is taken as one.
     Require {
-        /// How many.
-        entries: usize,
+        /// How many logs.
+        logs: usize,
     },
     /// Nothing. Whoever steals a token can sign in silence.
     WithoutLogUnsafe,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::VerifyError;
-use super::policy::Policy;
+use super::policy::{Policy, SignerPolicy};
 use super::report::{AuthenticTime, Recorder};
 use super::trust::Trust;
 use crate::bundle::Bundle;
@@ -50,8 +50,11 @@ pub(super) fn establish(
         .collect();
     authorities.sort_unstable();
     authorities.dedup();
-    // A certificate must be judged at some time: none is never enough.
-    let wanted = policy.timestamps.max(1);
+    // A certificate must be judged at some time: none is never enough. A key that the caller gave needs none.
+    let wanted = match policy.signer {
+        SignerPolicy::Certificate(_) => policy.timestamps.max(1),
+        SignerPolicy::Key(_) => policy.timestamps,
+    };
     if authorities.len() < wanted {
         let unknown = record.facts.ignored_timestamps;
         return Err(VerifyError::NotEnoughTimestamps {
@@ -77,7 +80,7 @@ pub(super) fn verify_token(
     let mut refusal = None;
     // One key may be listed several times, with different windows: any that fits will do.
     for authority in trust.timestamp_authorities() {
-        match verify_with(authority, index, token, message) {
+        match verify_with(trust, authority, index, token, message) {
             Ok(Some(time)) => return Ok(Some(time)),
             Ok(None) => {}
             Err(error) => refusal = Some(error),
@@ -87,6 +90,7 @@ pub(super) fn verify_token(
 }
 
 fn verify_with(
+    trust: &Trust,
     authority: &Authority,
     index: usize,
     token: &SignedTimestamp,
@@ -97,6 +101,12 @@ fn verify_with(
     let Some(signer) = trusted.or_else(|| token.certificates.iter().find(named)) else {
         return Ok(None);
     };
+    // An authority that lists its signer is that signer: another certificate under the same root is not, or a retired
+    // key would sign on under its successor's entry.
+    let listed = authority.certificates().first();
+    if listed.is_some_and(|first| !first.is_ca() && first != signer) {
+        return Ok(None);
+    }
     let authorities = std::slice::from_ref(authority);
     let Ok(path) = Path::find(signer, &token.certificates, authorities) else {
         return Ok(None);
@@ -106,6 +116,7 @@ fn verify_with(
     token.require_message(message).map_err(refuse)?;
     token.verify(signer).map_err(refuse)?;
     path.require(Purpose::TimeStamping, token.time)
+        .and_then(|()| path.require_none_retired(trust.timestamp_authorities(), token.time))
         .map_err(|error| VerifyError::TimestampChain { index, error })?;
     Ok(Some(AuthenticTime {
         time: token.time,

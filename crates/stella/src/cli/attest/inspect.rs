@@ -88,7 +88,7 @@ fn json((examined, bytes): (&Examined, &Vec<u8>), with_certificate: bool) -> ser
                 .facts
                 .statement
                 .as_ref()
-                .map(|statement| &statement.predicate)
+                .map(|statement| statement.predicate.to_value())
         );
     }
     if let Some(leaf) = certificate(bytes).filter(|_| with_certificate) {
@@ -100,7 +100,7 @@ fn json((examined, bytes): (&Examined, &Vec<u8>), with_certificate: bool) -> ser
 fn predicate(examined: &Examined) -> Option<String> {
     let report = examined.result.as_ref().ok()?;
     let statement = report.facts.statement.as_ref()?;
-    Some(escape(&serde_json::to_string(&statement.predicate).ok()?))
+    Some(escape(statement.predicate.text()))
 }
 
 fn certificate(bundle: &[u8]) -> Option<Certificate> {

@@ -204,7 +204,7 @@ fn statement(artifacts: &[Artifact], args: &Args) -> Result<Statement, Failure> 
         .map(subject)
         .collect::<Result<Vec<_>, Failure>>()?;
     let (Some(path), Some(predicate_type)) = (&args.predicate, &args.predicate_type) else {
-        return Ok(Statement::new(subjects, COSIGN_SIGN_V1, json!({})));
+        return Ok(Statement::new(subjects, COSIGN_SIGN_V1, &json!({})));
     };
     let predicate_type =
         PredicateType::parse(predicate_type).map_err(|error| Failure::usage(error.to_string()))?;
@@ -212,7 +212,7 @@ fn statement(artifacts: &[Artifact], args: &Args) -> Result<Statement, Failure> 
     let predicate = predicate_type
         .parse_predicate(&bytes)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    Ok(Statement::new(subjects, predicate_type.uri(), predicate))
+    Ok(Statement::new(subjects, predicate_type.uri(), &predicate))
 }
 
 fn read_predicate(path: &Path) -> Result<Vec<u8>, Failure> {

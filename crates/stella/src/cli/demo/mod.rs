@@ -201,7 +201,11 @@ fn make_verdict(directory: &Path, executable: &artifact::Artifact) -> Result<Sta
         .check(&verdict)
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
     let subject = Subject::new(executable.name.clone(), executable.digest()?);
-    Ok(Statement::new(vec![subject], predicate_type.uri(), verdict))
+    Ok(Statement::new(
+        vec![subject],
+        predicate_type.uri(),
+        &verdict,
+    ))
 }
 
 async fn sign_verdict(
