@@ -5,7 +5,7 @@ use stella_bundle::digest::Digest;
 use stella_bundle::predicate;
 use stella_bundle::statement::Statement;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{Artifact, Check, Outcome, Report, Verified, Verifier, VerifyError};
+use stella_bundle::verify::{Artifact, Outcome, Report, Verified, Verifier, VerifyError};
 
 use crate::shelf::Stored;
 
