@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, BundleError, MAX_BUNDLE};
 use crate::digest::{Digest, DigestAlgorithm};
-use crate::json;
+use crate::json::{self, JsonError};
 use crate::statement::Subject;
 
 /// The media type of the file.
@@ -19,15 +19,8 @@ pub const MAX_ATTESTATIONS: usize = 10_000;
 #[non_exhaustive]
 pub enum AttestationSetError {
     /// The text is not JSON of this file.
-    #[error("not an attestation bundle: {reason} (line {line}, column {column})")]
-    Json {
-        /// The parser's words.
-        reason: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-    },
+    #[error("not an attestation bundle: {0}")]
+    Json(JsonError),
     /// A line of a JSON Lines file is not a bundle.
     #[error("line {line}: {error}")]
     Line {
@@ -64,17 +57,7 @@ pub enum AttestationSetError {
 
 impl From<serde_json::Error> for AttestationSetError {
     fn from(error: serde_json::Error) -> Self {
-        let text = error.to_string();
-        let reason = text
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        Self::Json {
-            reason,
-            line: error.line(),
-            column: error.column(),
-        }
+        Self::Json(error.into())
     }
 }
 

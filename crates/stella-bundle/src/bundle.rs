@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::entry::LogEntry;
 use crate::envelope::Envelope;
-use crate::json;
+use crate::json::{self, JsonError};
 
 /// Bundles larger than this are refused: the size that cosign allows an attachment.
 pub const MAX_BUNDLE: usize = 128 << 20;
@@ -29,15 +29,8 @@ pub enum BundleError {
     #[error("bundle has an empty certificate chain")]
     EmptyChain,
     /// The text is not JSON of a bundle.
-    #[error("not a Sigstore bundle: {reason} (line {line}, column {column})")]
-    Json {
-        /// The parser's words.
-        reason: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-    },
+    #[error("not a Sigstore bundle: {0}")]
+    Json(JsonError),
     /// None or several of certificate, chain and public key are there.
     #[error("bundle must have exactly one of certificate, certificate chain and public key")]
     KeyMaterial,
@@ -81,17 +74,7 @@ pub enum BundleError {
 
 impl From<serde_json::Error> for BundleError {
     fn from(error: serde_json::Error) -> Self {
-        let text = error.to_string();
-        let reason = text
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        Self::Json {
-            reason,
-            line: error.line(),
-            column: error.column(),
-        }
+        Self::Json(error.into())
     }
 }
 
@@ -585,7 +568,7 @@ mod tests {
         );
         assert!(matches!(
             Bundle::parse(bundle.as_bytes()),
-            Err(BundleError::Json { reason, .. }) if reason.contains("at most 32 elements")
+            Err(BundleError::Json(error)) if error.reason.contains("at most 32 elements")
         ));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::digest::{Digest, DigestAlgorithm};
-use crate::json;
+use crate::json::{self, JsonError};
 
 /// Statement type of in-toto attestation v1.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
@@ -23,15 +23,8 @@ pub const MAX_SUBJECTS: usize = 10_000;
 #[non_exhaustive]
 pub enum StatementError {
     /// The payload is not JSON of the right shape, or names something twice.
-    #[error("not an in-toto statement: {reason} (line {line}, column {column})")]
-    Json {
-        /// The parser's words.
-        reason: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-    },
+    #[error("not an in-toto statement: {0}")]
+    Json(JsonError),
     /// No subject is there: the statement speaks of nothing.
     #[error("statement has no subject")]
     NoSubject,
@@ -57,17 +50,7 @@ pub enum StatementError {
 
 impl From<serde_json::Error> for StatementError {
     fn from(error: serde_json::Error) -> Self {
-        let text = error.to_string();
-        let reason = text
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        Self::Json {
-            reason,
-            line: error.line(),
-            column: error.column(),
-        }
+        Self::Json(error.into())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json;
+use crate::json::{self, JsonError};
 use crate::time::{UnixTime, Validity};
 
 /// The media type that is written: released Go and Python clients accept no other.
@@ -23,16 +23,12 @@ pub const MAX_TRUSTED_ROOT: usize = 4 << 20;
 #[non_exhaustive]
 pub enum TrustFileError {
     /// The text is not JSON of this file, or names something twice.
-    #[error("not a Sigstore {file}: {reason} (line {line}, column {column})")]
+    #[error("not a Sigstore {file}: {error}")]
     Json {
         /// Which file was expected.
         file: TrustFile,
-        /// The parser's words.
-        reason: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
+        /// What is wrong, and where.
+        error: JsonError,
     },
     /// The file is larger than [`MAX_TRUSTED_ROOT`].
     #[error("{file} of {length} bytes is larger than {MAX_TRUSTED_ROOT}")]
@@ -50,23 +46,6 @@ pub enum TrustFileError {
         /// What stands there.
         found: String,
     },
-}
-
-impl TrustFileError {
-    pub(crate) fn json(file: TrustFile, error: &serde_json::Error) -> Self {
-        let text = error.to_string();
-        let reason = text
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        Self::Json {
-            file,
-            reason,
-            line: error.line(),
-            column: error.column(),
-        }
-    }
 }
 
 /// The files that say whom to trust and where to go.
@@ -103,7 +82,10 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(
     }
     json::require_unambiguous(bytes)
         .and_then(|()| serde_json::from_slice(bytes))
-        .map_err(|error| TrustFileError::json(file, &error))
+        .map_err(|error| TrustFileError::Json {
+            file,
+            error: error.into(),
+        })
 }
 
 /// A trusted root (protobuf-specs `sigstore_trustroot.proto`).

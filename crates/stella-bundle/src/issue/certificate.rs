@@ -277,7 +277,7 @@ impl CertificateTemplate {
     pub fn intermediate(subject: Subject, authority: &Authority) -> Result<Self, IssueError> {
         let extensions = vec![
             Extension::key_usage(&CERT_AND_CRL_SIGN),
-            // sigstore-python refuses a critical one (spec/ca.md, measured); Go chains usages, so it must be there.
+            // sigstore-python refuses a critical one; Go chains usages, so it must be there.
             Extension::extended_key_usage(&CODE_SIGNING, Critical::No),
             Extension::certificate_authority(Some(0)),
             Extension::subject_key(&key_identifier(&subject.public_key)?),
