@@ -86,12 +86,9 @@ pub enum Part {
     CertificateChain,
     InclusionPromise,
     InclusionProof,
-    LogEntries,
     LogIndex,
     MessageDigest,
-    ProofHashes,
     Signature,
-    Timestamps,
 }
 
 impl std::fmt::Display for Part {
@@ -101,12 +98,9 @@ impl std::fmt::Display for Part {
             Self::CertificateChain => "certificate chain",
             Self::InclusionPromise => "inclusion promise",
             Self::InclusionProof => "inclusion proof",
-            Self::LogEntries => "log entries",
             Self::LogIndex => "log index",
             Self::MessageDigest => "message digest",
-            Self::ProofHashes => "proof hashes",
             Self::Signature => "signature",
-            Self::Timestamps => "timestamps",
         })
     }
 }
@@ -305,12 +299,10 @@ impl Bundle {
         }
         let version = self.version;
         match &entry.inclusion_proof {
-            Some(proof) => {
-                if proof.log_index < 0 || proof.tree_size < 0 {
-                    return Err(BundleError::Impossible {
-                        part: Part::InclusionProof,
-                    });
-                }
+            Some(proof) if proof.log_index < 0 || proof.tree_size < 0 => {
+                return Err(BundleError::Impossible {
+                    part: Part::InclusionProof,
+                });
             }
             // spec: sigstore_bundle.proto: from v0.2 on the proof is required, in v0.1 the promise.
             None if version >= Version::V0_2 => {
@@ -319,7 +311,7 @@ impl Bundle {
                     version,
                 });
             }
-            None => {}
+            _ => {}
         }
         if version == Version::V0_1 && entry.inclusion_promise.is_none() {
             return Err(BundleError::NotInVersion {
@@ -348,7 +340,6 @@ fn key_material(
     match (certificate, chain, public_key) {
         (Some(leaf), None, None) => Ok(KeyMaterial::Certificates(vec![leaf.raw_bytes])),
         (None, Some(chain), None) => {
-            at_most(Part::CertificateChain, chain.certificates.len(), MAX_CHAIN)?;
             if chain.certificates.is_empty() {
                 return Err(BundleError::EmptyChain);
             }

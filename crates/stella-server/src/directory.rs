@@ -35,18 +35,62 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileEr
     }
 }
 
-/// Makes a directory with its parents; `ByOwner` gives mode 0700.
-pub(crate) fn create_directory(path: &Path, readable: Readable) -> Result<(), FileError> {
-    fs::create_dir_all(path).map_err(failed("create", path))?;
-    #[cfg(unix)]
-    if readable == Readable::ByOwner {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::Permissions::from_mode(0o700);
-        fs::set_permissions(path, mode).map_err(failed("create", path))?;
+/// Whether a directory is ours to fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// It was made, or belongs to the user of this process; mode 0700.
+    Ours,
+    /// It belongs to another user, and nothing was changed.
+    Refused,
+}
+
+/// Makes a directory that only its owner may read, or takes one of the same user, which the caller found empty.
+pub(crate) fn claim(path: &Path) -> Result<Claimed, FileError> {
+    if let Some(parent) = path.parent() {
+        // Directories above it are not the instance's: they get the modes that the user gives by default.
+        fs::create_dir_all(parent).map_err(failed("create", path))?;
     }
-    #[cfg(not(unix))]
-    let _ = readable;
-    Ok(())
+    match make(path, Readable::ByOwner) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => take(path),
+        made => made.map(|()| Claimed::Ours),
+    }
+    .map_err(failed("create", path))
+}
+
+/// Makes a directory that must not be there; `ByOwner` gives mode 0700.
+pub(crate) fn create_directory(path: &Path, readable: Readable) -> Result<(), FileError> {
+    make(path, readable).map_err(failed("create", path))
+}
+
+#[cfg(unix)]
+fn make(path: &Path, readable: Readable) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = fs::DirBuilder::new();
+    if readable == Readable::ByOwner {
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+#[cfg(not(unix))]
+fn make(path: &Path, _: Readable) -> io::Result<()> {
+    fs::create_dir(path)
+}
+
+#[cfg(unix)]
+fn take(path: &Path) -> io::Result<Claimed> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    if fs::metadata(path)?.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(Claimed::Refused);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    Ok(Claimed::Ours)
+}
+
+/// Owners say nothing that could be read here.
+#[cfg(not(unix))]
+fn take(_: &Path) -> io::Result<Claimed> {
+    Ok(Claimed::Ours)
 }
 
 /// Writes a file that must not be there, and syncs it with its directory.

@@ -28,10 +28,11 @@ use stella_bundle::key::KeyDetails;
 use stella_bundle::pem;
 use stella_bundle::time::UnixTime;
 use stella_keys::{FileKey, KeyError, Signer};
-use url::Url;
+use stella_wire::oidc::OidcError;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use crate::directory::{self, FileError, Readable};
+use crate::directory::{self, Claimed, FileError, Readable};
 use crate::random;
 
 /// Version of the directory's layout.
@@ -44,6 +45,9 @@ pub const SECRET: &str = "issuer.secret";
 
 const LOCK: &str = "lock";
 const MAX_SMALL_FILE: u64 = 64 << 10;
+
+/// The form of `issuer.json`.
+const SUBJECTS_FORM: &str = r#"{"issuer_subjects": ["repo:OWNER/NAME:.*"]}"#;
 
 /// Roots, intermediates and timestamp certificates live ten years.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -70,6 +74,9 @@ pub enum InstanceError {
     /// A certificate of the instance's own could not be laid out.
     #[error("cannot make the instance's certificates: {0}")]
     Issue(#[from] IssueError),
+    /// The local issuer's key is none that its tokens can name.
+    #[error("cannot use the local issuer's key: {0}")]
+    IssuerKey(#[from] OidcError),
     /// A key could not be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -79,7 +86,7 @@ pub enum InstanceError {
         /// Where.
         directory: PathBuf,
     },
-    /// `instance.json` or `issuer.json` does not parse.
+    /// `instance.json` does not parse.
     #[error("{} is malformed at line {line}, column {column}", path.display())]
     Malformed {
         /// Where.
@@ -103,11 +110,37 @@ pub enum InstanceError {
         /// Where.
         directory: PathBuf,
     },
+    /// `init` in another user's directory.
+    #[error("{} belongs to another user", directory.display())]
+    NotOwned {
+        /// Where.
+        directory: PathBuf,
+    },
     /// The secret is readable by others, or too short.
     #[error("{} must hold at least 32 characters and be readable by its owner only (chmod 600)", path.display())]
     SecretExposed {
         /// Where.
         path: PathBuf,
+    },
+    /// `issuer.json` is no list of subjects.
+    #[error(
+        "{} must have the form {SUBJECTS_FORM}, and departs from it at line {line}, column {column}", path.display()
+    )]
+    SubjectsMalformed {
+        /// Where.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// A subject of `issuer.json` stands for every name, or for none.
+    #[error("{}: the subject {subject:?} must begin with literal text, as repo:OWNER/NAME:.* does", path.display())]
+    SubjectUnbounded {
+        /// Where.
+        path: PathBuf,
+        /// The subject.
+        subject: String,
     },
     /// A later version made the directory.
     #[error("{} has layout {found}; this program knows {SCHEMA}", directory.display())]
@@ -117,8 +150,10 @@ pub enum InstanceError {
         /// The version found.
         found: u32,
     },
-    /// The public URL is not `http(s)://host[:port]`.
-    #[error("{url} cannot be an instance's URL: http or https, a host, and nothing behind it")]
+    /// The public URL is not `http(s)://host[:port]`, or its host is `0.0.0.0` or `[::]`, which nobody can ask.
+    #[error(
+        "{url} cannot be an instance's URL: http or https, a host that clients reach, and nothing behind it"
+    )]
     UrlUnusable {
         /// The URL.
         url: String,
@@ -239,10 +274,15 @@ mod keys {
 }
 
 impl Instance {
-    /// Makes keys, certificates and secret in an empty directory.
+    /// Makes keys, certificates and secret in a new directory, or in an empty one of the same user.
     pub(crate) fn create(directory: &Path, url: &Url, now: UnixTime) -> Result<(), InstanceError> {
         let url = public_url(url)?;
-        directory::create_directory(directory, Readable::ByOwner)?;
+        // Looked at before anything is touched: a directory with other things in it stays as it is.
+        require_free(directory)?;
+        if directory::claim(directory)? == Claimed::Refused {
+            let directory = directory.to_owned();
+            return Err(InstanceError::NotOwned { directory });
+        }
         let _lock = lock(directory)?;
         require_empty(directory)?;
         directory::create_directory(&directory.join("keys"), Readable::ByOwner)?;
@@ -469,6 +509,21 @@ fn lock(directory: &Path) -> Result<File, InstanceError> {
     }
 }
 
+/// Requires a directory that is absent or empty, or being made into an instance by nobody else; changes nothing.
+fn require_free(directory: &Path) -> Result<(), InstanceError> {
+    match require_empty(directory) {
+        // Half an instance whose lock is held is being made right now: this caller may wait for it.
+        Err(InstanceError::NotEmpty { .. }) if directory.join(LOCK).is_file() => {
+            match lock(directory) {
+                Err(locked @ InstanceError::Locked { .. }) => Err(locked),
+                // The lock, if it could be had, is held while looking again: the instance may be complete by now.
+                _lock => require_empty(directory),
+            }
+        }
+        looked => looked,
+    }
+}
+
 fn require_empty(directory: &Path) -> Result<(), InstanceError> {
     /// What an operator may lay down before `init`.
     const WELCOME: [&str; 3] = [LOCK, "issuers.yaml", "issuer.json"];
@@ -493,7 +548,7 @@ fn require_empty(directory: &Path) -> Result<(), InstanceError> {
 /// Returns `scheme://host[:port]`: every path below it is the instance's own.
 fn public_url(url: &Url) -> Result<String, InstanceError> {
     let bare = matches!(url.scheme(), "http" | "https")
-        && url.host_str().is_some_and(|host| !host.is_empty())
+        && url.host().is_some_and(|host| is_reachable(&host))
         && url.path() == "/"
         && url.query().is_none()
         && url.fragment().is_none()
@@ -505,4 +560,13 @@ fn public_url(url: &Url) -> Result<String, InstanceError> {
         });
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Says whether a host can be asked: an unspecified address is one to listen on, and stands for no machine.
+fn is_reachable(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => !name.is_empty(),
+        Host::Ipv4(address) => !address.is_unspecified(),
+        Host::Ipv6(address) => !address.to_canonical().is_unspecified(),
+    }
 }

@@ -1,7 +1,9 @@
-//! Sockets: HTTP/1.1 in front of an instance, with a bound for everything that a stranger can send.
+//! Sockets: HTTP/1.1 in front of an instance, with a bound for everything that a stranger can send or leave unread.
 //!
 //! No service lives here and nothing is decided by what a request means: bytes come in, bounded in size and time, and
 //! [`Sigstore::answer`] has the rest. TLS is a reverse proxy's work.
+
+mod write_deadline;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -25,7 +27,9 @@ use stella_wire::{Request, Response, fulcio, limits, rekor, tsa};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use url::{Host, Url};
 
+use self::write_deadline::WriteDeadline;
 use crate::problem::Problem;
 use crate::sigstore::{OwnIssuer, Sigstore};
 
@@ -43,6 +47,8 @@ const MAX_HEADERS: usize = 64;
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// Time for the body of a request.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Time for the next bytes of an answer to be taken: who does not read holds one of [`MAX_CONNECTIONS`] no longer.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// Time for requests under way when the service stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection (out of file descriptors): the next try would fail as well.
@@ -51,7 +57,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What an operator says about listening where others can reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
-    /// Refuse to serve the own issuer beyond the loopback interface.
+    /// Refuse to serve the own issuer beyond this machine: neither address nor public URL may lead off the loopback.
     Guarded,
     /// `--insecure-dev-issuer`: serve it all the same.
     InsecureOwnIssuer,
@@ -71,27 +77,79 @@ pub enum ListenError {
     },
     /// The own issuer gives tokens to whoever has one secret: not for a network.
     #[error(
-        "{address} can be reached by others, and this instance mints identity tokens: --insecure-dev-issuer allows it"
+        "{address} can be reached by others, and this instance mints identity tokens: \
+         --no-dev-issuer stops that, --insecure-dev-issuer allows it"
     )]
     OwnIssuerExposed {
         /// Where.
         address: SocketAddr,
     },
+    /// The same, where a proxy on this machine passes the network's requests on.
+    #[error(
+        "{url} can be reached by others, and this instance mints identity tokens: \
+         --no-dev-issuer stops that, --insecure-dev-issuer allows it"
+    )]
+    OwnIssuerPublic {
+        /// The public URL.
+        url: String,
+    },
 }
 
-/// Opens the socket.
+/// Requires that the own issuer is for this machine only: neither the address nor the public URL leads off it. Needs no
+/// instance, so that none is made for an answer that is no.
 ///
 /// # Errors
-/// `Address`; `OwnIssuerExposed` beyond the loopback interface, unless the exposure says otherwise.
+/// `OwnIssuerExposed`, `OwnIssuerPublic`; neither when the issuer is withheld, or the exposure allows it.
+pub fn require_guarded(
+    url: &str,
+    address: SocketAddr,
+    own: OwnIssuer,
+    exposure: Exposure,
+) -> Result<(), ListenError> {
+    if own == OwnIssuer::Withhold || exposure == Exposure::InsecureOwnIssuer {
+        return Ok(());
+    }
+    if !address.ip().is_loopback() {
+        return Err(ListenError::OwnIssuerExposed { address });
+    }
+    if !is_loopback(url) {
+        return Err(ListenError::OwnIssuerPublic {
+            url: url.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Says whether a URL's host is this machine, whoever asks.
+fn is_loopback(url: &str) -> bool {
+    let url = Url::parse(url);
+    match url.as_ref().ok().and_then(Url::host) {
+        // spec: RFC 6761 §6.3: localhost and every name below it.
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Opens the socket of an open instance.
+///
+/// # Errors
+/// As [`require_guarded`] and [`bind_address`].
 pub async fn bind(
     sigstore: &Sigstore,
     address: SocketAddr,
     exposure: Exposure,
 ) -> Result<TcpListener, ListenError> {
-    let exposed = !address.ip().is_loopback() && sigstore.own_issuer() == OwnIssuer::Offer;
-    if exposed && exposure == Exposure::Guarded {
-        return Err(ListenError::OwnIssuerExposed { address });
-    }
+    require_guarded(sigstore.url(), address, sigstore.own_issuer(), exposure)?;
+    bind_address(address).await
+}
+
+/// Opens the socket. Whether the address may be served is [`require_guarded`]'s question.
+///
+/// # Errors
+/// `Address`.
+pub async fn bind_address(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| ListenError::Address {
@@ -170,7 +228,8 @@ async fn converse(stream: TcpStream, door: Door, mut stopping: watch::Receiver<(
         .header_read_timeout(HEAD_DEADLINE)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(WriteDeadline::new(stream, WRITE_DEADLINE));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = &mut connection => ended,
         // The sender is gone: the service stops. The request under way is still answered.
@@ -270,5 +329,50 @@ fn body_limit(method: &Method, path: &str) -> usize {
         fulcio::SIGNING_CERT_PATH | fulcio::LEGACY_SIGNING_CERT_PATH => limits::FULCIO_REQUEST,
         tsa::TIMESTAMP_PATH => limits::TIMESTAMP_REQUEST,
         _ => limits::OIDC_REQUEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_issuer_is_for_this_machine_only() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 8470));
+        let guard = |url| require_guarded(url, loopback, OwnIssuer::Offer, Exposure::Guarded);
+        for url in [
+            "http://localhost:8470",
+            "https://sigstore.localhost",
+            "http://127.8.9.1:8470",
+            "http://[::1]:8470",
+        ] {
+            assert!(guard(url).is_ok(), "{url}");
+        }
+        for url in [
+            "https://sigstore.example",
+            "http://localhost.example",
+            "http://notlocalhost",
+            "http://10.0.0.1:8470",
+            "http://[fe80::1]",
+            "no URL",
+        ] {
+            let refused = guard(url);
+            assert!(
+                matches!(refused, Err(ListenError::OwnIssuerPublic { .. })),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_the_own_issuer_or_with_consent_every_address_will_do() {
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], 8470));
+        let guard = |own, exposure| require_guarded("https://s.example", everywhere, own, exposure);
+        assert!(guard(OwnIssuer::Withhold, Exposure::Guarded).is_ok());
+        assert!(guard(OwnIssuer::Offer, Exposure::InsecureOwnIssuer).is_ok());
+        assert!(matches!(
+            guard(OwnIssuer::Offer, Exposure::Guarded),
+            Err(ListenError::OwnIssuerExposed { .. })
+        ));
     }
 }

@@ -14,14 +14,14 @@ use http::{HeaderMap, Uri, header};
 use serde::{Deserialize, Serialize};
 use stella_bundle::time::UnixTime;
 use stella_keys::{FileKey, KeyError, Signer as _};
-use stella_wire::oidc::{Discovery, Jwk, Jwks, Jwt, JwtHeader, OidcError, RunnerToken};
+use stella_wire::oidc::{Discovery, Jwk, Jwks, Jwt, JwtHeader, RunnerToken};
 use stella_wire::problem::Code;
 use stella_wire::{Request, Response};
 use zeroize::Zeroizing;
 
 use crate::answer;
 use crate::directory;
-use crate::instance::{self, InstanceError};
+use crate::instance::InstanceError;
 use crate::problem::Problem;
 use crate::subject_pattern::SubjectPattern;
 
@@ -34,7 +34,7 @@ pub const TOKEN_PATH: &str = "/token";
 /// Path of the key set.
 pub(crate) const JWKS_PATH: &str = "/keys";
 
-/// Tokens live five minutes (decision of the project; GitHub's live ten).
+/// Tokens live five minutes: enough to sign with one at once, and little to steal. GitHub's live ten.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(300);
 
 /// File inside the directory that lists the subjects.
@@ -52,7 +52,7 @@ pub struct TokenRequest {
     pub audience: String,
     /// `sub`; none means the configured default.
     pub subject: Option<String>,
-    /// Further claims, which replace those derived from the subject.
+    /// Further claims. Those that say where the run belongs follow from the subject and cannot be set.
     pub claims: Vec<(String, String)>,
 }
 
@@ -70,8 +70,10 @@ impl Default for TokenRequest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenRefusal {
-    /// The claim is one that the issuer alone decides, or its name is not one.
-    #[error("the claim {name:?} cannot be set")]
+    /// The claim is one that the issuer alone decides, or that follows from the subject; or its name is not one.
+    #[error(
+        "the claim {name:?} cannot be set: it follows from the subject, or the issuer decides it"
+    )]
     ClaimReserved {
         /// Its name.
         name: String,
@@ -118,28 +120,15 @@ impl Issuer {
         key: &FileKey,
         secret: &Zeroizing<String>,
     ) -> Result<Self, InstanceError> {
-        let path = directory.join(CONFIGURATION);
-        let malformed = || InstanceError::Malformed {
-            path: path.clone(),
-            line: 1,
-            column: 1,
-        };
-        let subjects = match directory::read_optional(&path, MAX_CONFIGURATION)? {
-            Some(bytes) => instance::parse_json::<Configuration>(&path, &bytes)?.issuer_subjects,
-            None => vec!["repo:local/.*".to_owned()],
-        };
-        let subjects = subjects
-            .iter()
-            .map(|subject| SubjectPattern::parse(subject));
+        let subjects = subjects(&directory.join(CONFIGURATION))?;
         let key_id = hex::encode(&key.public_key().key_id()[..8]);
-        let jwk =
-            Jwk::rs256(&key_id, key.public_key().spki()).map_err(|_: OidcError| malformed())?;
+        let jwk = Jwk::rs256(&key_id, key.public_key().spki())?;
         Ok(Self {
             url: url.to_owned(),
             jwks: Jwks { keys: vec![jwk] }.to_bytes(),
             key_id,
             secret: secret.clone(),
-            subjects: subjects.collect::<Option<_>>().ok_or_else(malformed)?,
+            subjects,
         })
     }
 
@@ -263,6 +252,29 @@ impl Issuer {
     }
 }
 
+/// Reads the list of subjects; without the file it is `repo:local/.*`.
+fn subjects(path: &Path) -> Result<Vec<SubjectPattern>, InstanceError> {
+    let listed = match directory::read_optional(path, MAX_CONFIGURATION)? {
+        Some(bytes) => {
+            serde_json::from_slice::<Configuration>(&bytes)
+                .map_err(|error| InstanceError::SubjectsMalformed {
+                    path: path.to_owned(),
+                    line: error.line(),
+                    column: error.column(),
+                })?
+                .issuer_subjects
+        }
+        None => vec!["repo:local/.*".to_owned()],
+    };
+    let one = |subject: String| {
+        SubjectPattern::parse(&subject).ok_or_else(|| InstanceError::SubjectUnbounded {
+            path: path.to_owned(),
+            subject,
+        })
+    };
+    listed.into_iter().map(one).collect()
+}
+
 /// Requires that the request was meant for this instance: a page in a browser that was sent here under another name
 /// (DNS rebinding), or from another origin, gets nothing.
 pub(crate) fn require_host(headers: &HeaderMap, uri: &Uri, host: &str) -> Result<(), Problem> {
@@ -332,7 +344,7 @@ fn require_free(name: &str) -> Result<(), TokenRefusal> {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if !is_name || RESERVED.contains(&name) {
+    if !is_name || RESERVED.contains(&name) || claims::follows_from_subject(name) {
         return Err(TokenRefusal::ClaimReserved {
             name: name.to_owned(),
         });

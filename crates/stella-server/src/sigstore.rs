@@ -124,10 +124,11 @@ struct Services {
 }
 
 impl Sigstore {
-    /// Makes an instance in an empty directory: keys, certificates, secret. Nothing is served yet.
+    /// Makes an instance in a new directory, or in an empty one of the same user: keys, certificates, secret. Nothing is
+    /// served yet.
     ///
     /// # Errors
-    /// `AlreadyInitialised`, `NotEmpty`, `Locked`, `UrlUnusable`, `File`, `Key`.
+    /// `AlreadyInitialised`, `NotEmpty`, `NotOwned`: the directory is as it was. `Locked`, `UrlUnusable`, `File`, `Key`.
     pub fn init(directory: &Path, options: &InitOptions) -> Result<(), InstanceError> {
         Instance::create(directory, &options.url, options.now)
     }

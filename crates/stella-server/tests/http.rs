@@ -503,6 +503,16 @@ async fn shutting_down_ends_idle_connections_and_frees_the_instance() {
 }
 
 #[tokio::test]
+async fn the_own_issuer_is_not_shown_behind_a_public_url_unasked() {
+    let world = World::at("https://sigstore.example", |_| {}).await;
+    let refused = listen::bind(&world.sigstore, LOOPBACK, Exposure::Guarded).await;
+    assert!(matches!(refused, Err(ListenError::OwnIssuerPublic { .. })));
+    listen::bind(&world.sigstore, LOOPBACK, Exposure::InsecureOwnIssuer)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn the_own_issuer_is_not_shown_to_the_network_unasked() {
     let world = World::new().await;
     let everywhere = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

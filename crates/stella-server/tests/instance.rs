@@ -93,6 +93,72 @@ fn init_makes_nothing_twice_and_nothing_among_other_things() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_refused_stays_as_it_was() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let names = |path: &Path| std::fs::read_dir(path).unwrap().count();
+    let directory = tempfile::tempdir().unwrap();
+    let make = |name: &str| {
+        let path = directory.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let full = make("full");
+    std::fs::write(full.join("thesis.tex"), "").unwrap();
+    init(&full, URL).unwrap_err();
+    assert_eq!((mode(&full), names(&full)), (0o755, 1));
+
+    // Only the superuser can make another user's directory.
+    let foreign = make("foreign");
+    if chown(&foreign, Some(4711), None).is_ok() {
+        let directory = foreign.clone();
+        assert_eq!(
+            init(&foreign, URL),
+            Err(InstanceError::NotOwned { directory })
+        );
+        assert_eq!((mode(&foreign), names(&foreign)), (0o755, 0));
+    }
+
+    let empty = make("empty");
+    init(&empty, URL).unwrap();
+    assert_eq!(mode(&empty), 0o700);
+    let nested = directory.path().join("above/instance");
+    init(&nested, URL).unwrap();
+    assert_eq!(mode(&nested), 0o700);
+    let (above, usual) = (
+        directory.path().join("above"),
+        directory.path().join("usual"),
+    );
+    std::fs::create_dir(&usual).unwrap();
+    assert_eq!(
+        mode(&above),
+        mode(&usual),
+        "what lies above is not the instance's"
+    );
+}
+
+#[test]
+fn a_directory_that_another_process_is_filling_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("keys")).unwrap();
+    let lock = std::fs::File::create(directory.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let locked = InstanceError::Locked {
+        directory: directory.path().to_owned(),
+    };
+    assert_eq!(init(directory.path(), URL), Err(locked));
+    drop(lock);
+    // The other process died: what it left is no instance, and is not filled up.
+    let refused = init(directory.path(), URL);
+    assert!(
+        matches!(refused, Err(InstanceError::NotEmpty { .. })),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn a_url_is_scheme_and_host_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -103,6 +169,10 @@ fn a_url_is_scheme_and_host_and_nothing_else() {
         "http://host/#f",
         "http://user@host",
         "file:///x",
+        "http://0.0.0.0:8470",
+        "http://0:8470",
+        "http://[::]:8470",
+        "http://[::ffff:0.0.0.0]:8470",
     ] {
         let refused = init(&directory.path().join("x"), url);
         assert!(

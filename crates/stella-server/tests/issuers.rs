@@ -19,6 +19,7 @@ use stella_server::{Clock, ConfigurationError, OpenError, Options, Sigstore};
 use stella_wire::fulcio::SigningCert;
 use stella_wire::oidc::{Claims, Discovery, Jwk, Jwks, Jwt, JwtHeader};
 use stella_wire::{Request, Response, Sending, Transport};
+use tokio::sync::{Notify, Semaphore};
 use world::{P256, START, StillClock, URL, World, refusal};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
@@ -148,6 +149,10 @@ async fn gitlabs_protected_refs_stand_in_our_own_extension() {
 struct Web {
     requests: AtomicUsize,
     pages: Mutex<Vec<(String, StatusCode, Vec<u8>)>>,
+    /// While there is no permit, no answer comes.
+    gate: Semaphore,
+    /// Told of each request.
+    asked: Notify,
 }
 
 impl Web {
@@ -159,6 +164,8 @@ impl Web {
         Arc::new(Self {
             requests: AtomicUsize::new(0),
             pages: Mutex::new(pages),
+            gate: Semaphore::new(1),
+            asked: Notify::new(),
         })
     }
 
@@ -176,6 +183,7 @@ impl Web {
 impl Transport for Web {
     fn send(&self, request: Request) -> Sending<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.asked.notify_one();
         let url = request.uri().to_string();
         let found = self
             .pages
@@ -189,6 +197,7 @@ impl Transport for Web {
         *response.status_mut() = status;
         Box::pin(async move {
             tokio::task::yield_now().await;
+            let _open = self.gate.acquire().await.unwrap();
             Ok(response)
         })
     }
@@ -279,6 +288,53 @@ async fn discovered_keys_are_kept_and_made_up_key_ids_cost_no_second_request() {
             .await
             .0,
         200
+    );
+    assert_eq!(web.requests(), 4);
+}
+
+#[tokio::test]
+async fn a_fetch_goes_on_when_the_client_that_caused_it_hangs_up() {
+    let stranger = Stranger::new();
+    let web = Web::new(&[
+        (MAIL_DISCOVERY, StatusCode::OK, discovery(MAIL, MAIL_KEYS)),
+        (MAIL_KEYS, StatusCode::OK, stranger.jwks("k")),
+    ]);
+    let world = with_web(&web, "").await;
+    let token = stranger.token("k", MAIL, &mail_claims());
+    web.gate.forget_permits(1);
+    tokio::select! {
+        answered = reason(&world, &token) => panic!("the issuer has not answered: {answered:?}"),
+        // The request is dropped here, in the middle of its fetch.
+        () = web.asked.notified() => {}
+    }
+    web.gate.add_permits(1);
+    assert_eq!(reason(&world, &token).await.0, 200);
+    assert_eq!(web.requests(), 2, "the second token joined the first fetch");
+}
+
+#[tokio::test]
+async fn keys_that_are_known_answer_while_others_are_looked_for() {
+    let stranger = Stranger::new();
+    let web = Web::new(&[
+        (MAIL_DISCOVERY, StatusCode::OK, discovery(MAIL, MAIL_KEYS)),
+        (MAIL_KEYS, StatusCode::OK, stranger.jwks("k")),
+    ]);
+    let world = with_web(&web, "").await;
+    let token = stranger.token("k", MAIL, &mail_claims());
+    assert_eq!(reason(&world, &token).await.0, 200);
+    world.clock.advance(31);
+    web.gate.forget_permits(1);
+    let made_up = stranger.token("made up", MAIL, &mail_claims());
+    tokio::select! {
+        biased;
+        answered = reason(&world, &made_up) => panic!("the issuer has not answered: {answered:?}"),
+        good = reason(&world, &token) => assert_eq!(good.0, 200),
+    }
+    assert_eq!(web.requests(), 3, "the document is still being waited for");
+    web.gate.add_permits(1);
+    assert_eq!(
+        reason(&world, &made_up).await,
+        (400, "TOKEN_KEY_UNKNOWN".to_owned())
     );
     assert_eq!(web.requests(), 4);
 }
@@ -418,9 +474,34 @@ fn a_configuration_that_would_not_do_what_it_says_is_refused() {
         refuse("meta-issuers: {}"),
         ConfigurationError::Yaml { .. }
     ));
-    assert!(
-        matches!(one("    type: tarot"), ConfigurationError::TypeUnknown { name, .. } if name == "tarot")
-    );
+    for (lines, known) in [
+        ("    type: tarot", ["email", "github-workflow"]),
+        (
+            "    type: ci-provider\n    ci-provider: tarot\nci-issuer-metadata:\n  ours: {}",
+            ["ours", "github-workflow"],
+        ),
+    ] {
+        let error = one(lines);
+        assert!(
+            matches!(&error, ConfigurationError::TypeUnknown { name, .. } if name == "tarot"),
+            "{error:?}"
+        );
+        assert!(
+            known.iter().all(|name| error.to_string().contains(name)),
+            "{error}"
+        );
+    }
+    for lines in [
+        "    type: email\n    challenge-claim: sub",
+        "    type: kubernetes\n    challenge-claim: email",
+        "    type: github-workflow\n    challenge-claim: actor",
+    ] {
+        let error = one(lines);
+        assert!(
+            matches!(error, ConfigurationError::ChallengeUnusable { .. }),
+            "{error:?}"
+        );
+    }
     assert!(matches!(
         one("    type: uri"),
         ConfigurationError::FieldMissing {
@@ -447,4 +528,35 @@ fn a_configuration_that_would_not_do_what_it_says_is_refused() {
     assert!(matches!(unpinned, ConfigurationError::NoNetwork { .. }));
     let absent = refuse("oidc-issuers:\n  https://i.example:\n    type: email\n    jwks: absent");
     assert!(matches!(absent, ConfigurationError::File(_)));
+}
+
+#[test]
+fn a_refused_configuration_is_told_in_one_line() {
+    for yaml in [
+        "oidc-issuer: {}",
+        "oidc-issuers: [",
+        "oidc-issuers:\n  https://i.example:\n    typ: email\n",
+        "oidc-issuers:\n  https://i.example:\n    skip-email-verification: maybe\n",
+        "oidc-issuers:\n  \"https://i\\nexample\": {type: tarot}",
+        "oidc-issuers:\n  https://i.example: {type: ci-provider, ci-provider: x}\nci-issuer-metadata: {\"a\\nb\": {}}",
+    ] {
+        let said = refuse(yaml).to_string();
+        assert!(!said.contains('\n'), "{said}");
+        assert_eq!(said.matches("issuers.yaml").count(), 1, "{said}");
+        assert!(said.starts_with("issuers.yaml: "), "{said}");
+    }
+}
+
+#[test]
+fn the_challenge_claim_that_is_used_may_be_said() {
+    for (kind, claim) in [("email", "email"), ("kubernetes", "sub")] {
+        let directory = tempfile::tempdir().unwrap();
+        world::init(directory.path(), URL);
+        let yaml = format!(
+            "oidc-issuers:\n  https://i.example:\n    jwks: keys.jwks\n    type: {kind}\n    challenge-claim: {claim}\n"
+        );
+        std::fs::write(directory.path().join("issuers.yaml"), yaml).unwrap();
+        std::fs::write(directory.path().join("keys.jwks"), br#"{"keys":[]}"#).unwrap();
+        assert_eq!(open_blocking(directory.path()), Ok(()));
+    }
 }

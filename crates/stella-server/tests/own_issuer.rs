@@ -103,6 +103,10 @@ async fn subjects_and_claims_that_are_not_free_are_refused() {
         ),
         ("claim=sub%3Drepo:octo/repo", (400, "TOKEN_REQUEST_INVALID")),
         ("claim=email%3Da@b", (400, "TOKEN_REQUEST_INVALID")),
+        (
+            "claim=repository%3Docto/repo",
+            (400, "TOKEN_REQUEST_INVALID"),
+        ),
         ("claim=nothing", (400, "TOKEN_REQUEST_INVALID")),
         ("claim=sha%3Da%0Ab", (400, "TOKEN_REQUEST_INVALID")),
         ("audience=", (400, "TOKEN_REQUEST_INVALID")),
@@ -145,24 +149,70 @@ async fn the_list_of_subjects_is_the_operators() {
 }
 
 #[tokio::test]
-async fn a_list_that_gives_every_name_away_is_refused() {
+async fn claims_do_not_lead_around_the_list_of_subjects() {
+    let world = World::new().await;
+    let ask = |name: &str, value: &str| {
+        world
+            .sigstore
+            .identity_token(&TokenRequest {
+                claims: vec![(name.to_owned(), value.to_owned())],
+                ..TokenRequest::default()
+            })
+            .map(|_| ())
+    };
+    for name in [
+        "repository",
+        "repository_id",
+        "repository_owner",
+        "repository_owner_id",
+        "ref",
+        "ref_type",
+        "ref_protected",
+        "workflow",
+        "workflow_ref",
+        "job_workflow_ref",
+        "environment",
+        "event_name",
+        "project_path",
+        "namespace_path",
+        "ci_config_ref_uri",
+    ] {
+        let name = name.to_owned();
+        assert_eq!(
+            ask(&name, "octo/repo"),
+            Err(TokenRefusal::ClaimReserved { name })
+        );
+    }
+    assert_eq!(ask("sha", "abc"), Ok(()));
+}
+
+#[tokio::test]
+async fn a_list_of_subjects_that_cannot_be_used_is_refused_with_what_it_should_be() {
     let directory = tempfile::tempdir().unwrap();
     world::init(directory.path(), URL);
-    std::fs::write(
-        directory.path().join("issuer.json"),
-        r#"{"issuer_subjects":[".*"]}"#,
-    )
-    .unwrap();
-    let refused = Sigstore::open(directory.path(), Options::default())
-        .await
-        .map(|_| ());
-    assert!(
-        matches!(
-            refused,
-            Err(OpenError::Instance(InstanceError::Malformed { .. }))
-        ),
-        "{refused:?}"
-    );
+    let path = directory.path().join("issuer.json");
+    for (json, expected) in [
+        (r#"{"issuer_subjects":[".*"]}"#, "begin with literal text"),
+        (r#"["repo:o/r:.*"]"#, r#"{"issuer_subjects": ["#),
+        (r#"{"subjects":[]}"#, r#"{"issuer_subjects": ["#),
+        ("", r#"{"issuer_subjects": ["#),
+    ] {
+        std::fs::write(&path, json).unwrap();
+        let refused = Sigstore::open(directory.path(), Options::default())
+            .await
+            .map(|_| ());
+        let Err(OpenError::Instance(error)) = refused else {
+            panic!("{json}: {refused:?}")
+        };
+        assert!(
+            matches!(
+                error,
+                InstanceError::SubjectUnbounded { .. } | InstanceError::SubjectsMalformed { .. }
+            ),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 }
 
 #[tokio::test]

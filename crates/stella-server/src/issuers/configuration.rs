@@ -25,12 +25,35 @@ const FILE: &str = "issuers.yaml";
 /// The public instance's file, the largest known, has 20 KiB.
 const MAX_FILE: u64 = 1 << 20;
 
+/// The types of issuers besides the presets.
+const TYPES: [&str; 6] = [
+    "ci-provider",
+    "email",
+    "kubernetes",
+    "spiffe",
+    "uri",
+    "username",
+];
+
 /// The ways in which the file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigurationError {
+    /// The proof of possession would be over another claim than the one that is always used.
+    #[error(
+        "issuers.yaml: {}: the challenge-claim is {found:?}, but proofs are made over {used:?}: remove the line",
+        issuer.escape_debug()
+    )]
+    ChallengeUnusable {
+        /// The issuer.
+        issuer: String,
+        /// The claim found.
+        found: String,
+        /// `email` for issuers of that type, else `sub`.
+        used: &'static str,
+    },
     /// An extension's name is none of Fulcio's.
-    #[error("issuers.yaml: {provider}: the extension {name:?} is unknown")]
+    #[error("issuers.yaml: {}: the extension {name:?} is unknown", provider.escape_debug())]
     ExtensionUnknown {
         /// Key in `ci-issuer-metadata`.
         provider: String,
@@ -38,7 +61,7 @@ pub enum ConfigurationError {
         name: String,
     },
     /// A field that this type of issuer needs is absent.
-    #[error("issuers.yaml: {issuer}: {field} is missing")]
+    #[error("issuers.yaml: {}: {field} is missing", issuer.escape_debug())]
     FieldMissing {
         /// The issuer's URL.
         issuer: String,
@@ -58,14 +81,18 @@ pub enum ConfigurationError {
     },
     /// The issuer's URL differs from its key in the map, or may not be asked.
     #[error(
-        "issuers.yaml: {issuer}: the URL must be the same twice, https (http on loopback only), without query"
+        "issuers.yaml: {}: the URL must be the same twice, https (http on loopback only), without query",
+        issuer.escape_debug()
     )]
     IssuerUnusable {
         /// The issuer.
         issuer: String,
     },
     /// Keys would have to be fetched and this instance was opened without a network.
-    #[error("issuers.yaml: {issuer}: this instance fetches nothing; pin the keys with jwks: FILE")]
+    #[error(
+        "issuers.yaml: {}: this instance fetches nothing; pin the keys with jwks: FILE",
+        issuer.escape_debug()
+    )]
     NoNetwork {
         /// The issuer.
         issuer: String,
@@ -74,17 +101,25 @@ pub enum ConfigurationError {
     #[error("issuers.yaml: {0}")]
     Template(#[from] TemplateError),
     /// A type or CI provider is not known.
-    #[error("issuers.yaml: {issuer}: the type {name:?} is unknown")]
+    #[error(
+        "issuers.yaml: {}: the {field} {name:?} is unknown; known are {}",
+        issuer.escape_debug(),
+        known.join(", ").escape_debug()
+    )]
     TypeUnknown {
         /// The issuer.
         issuer: String,
+        /// `type` or `ci-provider`.
+        field: &'static str,
         /// The name.
         name: String,
+        /// The names that this field may have here.
+        known: Vec<String>,
     },
     /// Not YAML of this form; the text names line and column.
     #[error("issuers.yaml: {said}")]
     Yaml {
-        /// What the YAML parser said.
+        /// What the YAML parser said, in one line.
         said: String,
     },
 }
@@ -136,12 +171,9 @@ pub(super) fn load(
     let Some(bytes) = directory::read_optional(&directory.join(FILE), MAX_FILE)? else {
         return Ok(BTreeMap::new());
     };
-    let said = |error: &dyn std::fmt::Display| ConfigurationError::Yaml {
-        said: error.to_string(),
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|error| said(&error))?;
-    let file: File = serde_saphyr::from_str(text).map_err(|error| said(&error))?;
+    let file = parse(&bytes)?;
     let one = |(url, issuer): (&String, &Issuer)| {
+        require_challenge(url, issuer)?;
         let trusted = Trusted {
             audience: issuer
                 .client_id
@@ -154,6 +186,42 @@ pub(super) fn load(
         Ok((url.clone(), trusted))
     };
     file.oidc_issuers.iter().map(one).collect()
+}
+
+fn parse(bytes: &[u8]) -> Result<File, ConfigurationError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| ConfigurationError::Yaml {
+        said: error.to_string(),
+    })?;
+    // Without a snippet of the file: an error is one line, in a terminal and in a log.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| ConfigurationError::Yaml {
+        said: error
+            .render_with_formatter(&serde_saphyr::UserMessageFormatter)
+            .replace(char::is_control, " "),
+    })
+}
+
+/// The claim that a proof of possession signs. It cannot be configured: a claim that the token's holder may choose binds
+/// the key to nobody.
+fn challenge_claim(issuer: &Issuer) -> &'static str {
+    if issuer.kind == "email" {
+        "email"
+    } else {
+        "sub"
+    }
+}
+
+/// Refuses Fulcio's `challenge-claim` where it says anything but what is done.
+fn require_challenge(url: &str, issuer: &Issuer) -> Result<(), ConfigurationError> {
+    let used = challenge_claim(issuer);
+    match &issuer.challenge_claim {
+        Some(found) if found != used => Err(ConfigurationError::ChallengeUnusable {
+            issuer: url.to_owned(),
+            found: found.clone(),
+            used,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The instance's own issuer: tokens of GitHub's shape, links below the instance's URL, the key in memory.
@@ -250,10 +318,17 @@ fn identity(
                 .ok_or_else(|| missing("ci-provider"))?;
             match metadata.get(name) {
                 Some(metadata) => custom(name, metadata),
-                None => preset(url, issuer, name),
+                None => {
+                    let own = metadata.keys().map(String::as_str);
+                    let unknown = || unknown(url, "ci-provider", name, own);
+                    preset(url, issuer, Preset::named(name).ok_or_else(unknown)?)
+                }
             }
         }
-        name => preset(url, issuer, name),
+        name => {
+            let unknown = || unknown(url, "type", name, TYPES.into_iter());
+            preset(url, issuer, Preset::named(name).ok_or_else(unknown)?)
+        }
     }
 }
 
@@ -285,15 +360,23 @@ fn may_be_templated(claim: Claim) -> bool {
     !matches!(claim, Claim::Issuer | Claim::IssuerV1 | Claim::TokenSubject)
 }
 
-fn preset(url: &str, issuer: &Issuer, name: &str) -> Result<Identity, ConfigurationError> {
-    let unknown = || ConfigurationError::TypeUnknown {
+/// The refusal of a name that is neither a preset nor one of `others`.
+fn unknown<'a>(
+    url: &str,
+    field: &'static str,
+    name: &str,
+    others: impl Iterator<Item = &'a str>,
+) -> ConfigurationError {
+    let presets = PRESETS.iter().map(|preset| preset.name);
+    ConfigurationError::TypeUnknown {
         issuer: url.to_owned(),
+        field,
         name: name.to_owned(),
-    };
-    let preset: &Preset = PRESETS
-        .iter()
-        .find(|preset| preset.name == name)
-        .ok_or_else(unknown)?;
+        known: presets.chain(others).map(str::to_owned).collect(),
+    }
+}
+
+fn preset(url: &str, issuer: &Issuer, preset: &Preset) -> Result<Identity, ConfigurationError> {
     let origin = || {
         Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
     };
@@ -310,7 +393,10 @@ fn preset(url: &str, issuer: &Issuer, name: &str) -> Result<Identity, Configurat
     defaults.insert("url".to_owned(), base);
     let one = |(name, template): &(&str, &str)| {
         Ok((
-            Claim::from_name(name).ok_or_else(unknown)?,
+            Claim::from_name(name).ok_or_else(|| ConfigurationError::ExtensionUnknown {
+                provider: preset.name.to_owned(),
+                name: (*name).to_owned(),
+            })?,
             Template::parse(template)?,
         ))
     };
@@ -327,21 +413,13 @@ fn preset(url: &str, issuer: &Issuer, name: &str) -> Result<Identity, Configurat
 }
 
 fn entry(url: &str, issuer: &Issuer) -> IssuerEntry {
-    let challenge = if issuer.kind == "email" {
-        "email"
-    } else {
-        "sub"
-    };
     IssuerEntry {
         issuer_url: url.to_owned(),
         audience: issuer
             .client_id
             .clone()
             .unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned()),
-        challenge_claim: issuer
-            .challenge_claim
-            .clone()
-            .unwrap_or_else(|| challenge.to_owned()),
+        challenge_claim: challenge_claim(issuer).to_owned(),
         spiffe_trust_domain: issuer.spiffe_trust_domain.clone().unwrap_or_default(),
         issuer_type: issuer.kind.clone(),
         subject_domain: issuer.subject_domain.clone().unwrap_or_default(),

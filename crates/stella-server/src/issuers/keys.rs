@@ -2,9 +2,10 @@
 //!
 //! A token is anyone's bytes until its signature is checked, so fetching is bounded: only for configured issuers, one
 //! fetch at a time, a pause between two, no redirects, and never another origin than the issuer's or one that is listed.
+//! A fetch that began goes on without whoever caused it: a client that hangs up takes nobody else's answer away.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use http::{Method, StatusCode, header};
 use stella_bundle::time::UnixTime;
 use stella_wire::oidc::{DISCOVERY_PATH, Discovery, Jwk, Jwks, JwtHeader, OidcError};
 use stella_wire::{Request, Transport, TransportError, limits};
-use tokio::sync::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use url::{Origin, Url};
 
 use super::TokenError;
@@ -22,7 +24,7 @@ use super::signature::{Algorithm, SignatureError};
 const FRESH: Duration = Duration::from_secs(600);
 /// Keys are used for this long when asking fails.
 const STALE: Duration = Duration::from_secs(24 * 3600);
-/// Between two fetches, whatever their result: tokens with made-up key ids must not become requests.
+/// From the end of one fetch to the next, whatever its result: tokens with made-up key ids must not become requests.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Why an issuer's keys are not known.
@@ -30,6 +32,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub(crate) enum KeysUnavailable {
     #[error("the issuer's document is not what it should be: {0}")]
     Document(#[from] OidcError),
+    #[error("asking the issuer was given up")]
+    Interrupted,
     #[error("the discovery document is for the issuer {found:?}")]
     IssuerDiffers { found: String },
     #[error(
@@ -51,7 +55,7 @@ pub(super) enum KeySource {
     /// An operator laid them down.
     Pinned(Jwks),
     /// The issuer is asked.
-    Discovered(Discovered),
+    Discovered(Arc<Discovered>),
 }
 
 /// An issuer that is asked for its keys.
@@ -59,14 +63,38 @@ pub(super) struct Discovered {
     issuer: String,
     origins: Vec<Origin>,
     transport: Arc<dyn Transport>,
-    /// Held while fetching, so that a thousand waiting tokens make one request.
     cache: Mutex<Cache>,
 }
 
 #[derive(Default)]
 struct Cache {
+    /// The last keys, and when they were asked for.
     keys: Option<(UnixTime, Jwks)>,
+    /// When the pause began.
     asked: Option<UnixTime>,
+    /// The last fetch, under way or ended: a thousand waiting tokens make one request.
+    fetch: Option<watch::Receiver<Progress>>,
+}
+
+/// How far a fetch is. Its keys are in the cache when it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Progress {
+    UnderWay,
+    Done(Result<(), KeysUnavailable>),
+}
+
+/// What a token needs to know of the cache.
+struct Known {
+    /// Its key, if there.
+    key: Option<Jwk>,
+    /// Of all keys in the cache; none when there are none.
+    age: Option<Duration>,
+}
+
+impl Known {
+    fn is_younger_than(&self, limit: Duration) -> bool {
+        self.age.is_some_and(|age| age < limit)
+    }
 }
 
 impl KeySource {
@@ -87,12 +115,12 @@ impl KeySource {
             allowed.push(askable(origin)?.origin());
         }
         let issuer = issuer.to_owned();
-        Some(Self::Discovered(Discovered {
+        Some(Self::Discovered(Arc::new(Discovered {
             issuer,
             origins: allowed,
             transport,
             cache: Mutex::default(),
-        }))
+        })))
     }
 
     /// Finds the key that a token names, or the only one that fits its algorithm.
@@ -119,40 +147,63 @@ impl KeySource {
 
 impl Discovered {
     async fn find(
-        &self,
+        self: &Arc<Self>,
         header: &JwtHeader,
         algorithm: Algorithm,
         now: UnixTime,
     ) -> Result<Option<Jwk>, KeysUnavailable> {
-        let mut cache = self.cache.lock().await;
-        let age = cache.keys.as_ref().map(|(fetched, _)| now.since(*fetched));
-        let known = cache
-            .keys
-            .as_ref()
-            .and_then(|(_, jwks)| choose(jwks, header, algorithm))
-            .cloned();
-        if known.is_some() && age.is_some_and(|age| age < FRESH) {
-            return Ok(known);
+        // 1. Fresh keys answer at once, also while somebody's unknown key id is being looked for.
+        let known = self.cache().look(header, algorithm, now);
+        if known.key.is_some() && known.is_younger_than(FRESH) {
+            return Ok(known.key);
         }
-        let fetched = match cache.asked {
-            Some(asked) if now.since(asked) < PAUSE => Err(KeysUnavailable::Pausing),
-            _ => {
-                cache.asked = Some(now);
-                self.fetch().await
-            }
+        // 2. Otherwise the issuer has the word, if it may be asked.
+        let asked = match self.begin(now) {
+            Some(fetch) => finish(fetch).await,
+            None => Err(KeysUnavailable::Pausing),
         };
-        match fetched {
-            Ok(jwks) => {
-                let found = choose(&jwks, header, algorithm).cloned();
-                cache.keys = Some((now, jwks));
-                Ok(found)
-            }
-            // The issuer cannot be asked now: what it said within a day still counts.
-            Err(_) if known.is_some() && age.is_some_and(|age| age < STALE) => Ok(known),
+        match asked {
+            Ok(()) => Ok(self.cache().look(header, algorithm, now).key),
+            // It cannot be asked now: what it said within a day still counts.
+            Err(_) if known.key.is_some() && known.is_younger_than(STALE) => Ok(known.key),
             // It was asked a moment ago and had no such key.
-            Err(KeysUnavailable::Pausing) if age.is_some_and(|age| age < FRESH) => Ok(None),
+            Err(KeysUnavailable::Pausing) if known.is_younger_than(FRESH) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Joins the fetch under way, or begins one in a task of its own. None during the pause.
+    fn begin(self: &Arc<Self>, now: UnixTime) -> Option<watch::Receiver<Progress>> {
+        let mut cache = self.cache();
+        if let Some(fetch) = &cache.fetch {
+            // A fetch whose task is gone, done or not, is no longer under way.
+            if fetch.has_changed().is_ok() {
+                return Some(fetch.clone());
+            }
+        }
+        if cache.asked.is_some_and(|asked| now.since(asked) < PAUSE) {
+            return None;
+        }
+        cache.asked = Some(now);
+        let (progress, fetch) = watch::channel(Progress::UnderWay);
+        cache.fetch = Some(fetch.clone());
+        drop(cache);
+        let discovered = Arc::clone(self);
+        tokio::spawn(async move {
+            let start = Instant::now();
+            let fetched = discovered.fetch().await;
+            let mut cache = discovered.cache();
+            // A slow issuer must not be asked without a pause: it counts from here.
+            cache.asked = Some(now.plus(start.elapsed()));
+            let fetched = fetched.map(|jwks| cache.keys = Some((now, jwks)));
+            progress.send_replace(Progress::Done(fetched));
+        });
+        Some(fetch)
+    }
+
+    /// The cache; held for moments only, never while the issuer is asked.
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch(&self) -> Result<Jwks, KeysUnavailable> {
@@ -204,6 +255,29 @@ impl Discovered {
             });
         }
         Ok(answer.into_body())
+    }
+}
+
+impl Cache {
+    fn look(&self, header: &JwtHeader, algorithm: Algorithm, now: UnixTime) -> Known {
+        let keys = self.keys.as_ref();
+        Known {
+            key: keys.and_then(|(_, jwks)| choose(jwks, header, algorithm).cloned()),
+            age: keys.map(|(asked, _)| now.since(*asked)),
+        }
+    }
+}
+
+/// Waits for the end of a fetch.
+async fn finish(mut fetch: watch::Receiver<Progress>) -> Result<(), KeysUnavailable> {
+    match fetch
+        .wait_for(|progress| *progress != Progress::UnderWay)
+        .await
+        .as_deref()
+    {
+        Ok(Progress::Done(result)) => result.clone(),
+        // Its task ended without a word: the service stops, or a defect.
+        _ => Err(KeysUnavailable::Interrupted),
     }
 }
 

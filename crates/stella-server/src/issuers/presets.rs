@@ -16,8 +16,15 @@ pub(super) struct Preset {
     pub(super) ref_protected: Option<&'static str>,
 }
 
+impl Preset {
+    /// Finds a preset by its name.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        PRESETS.iter().find(|preset| preset.name == name)
+    }
+}
+
 /// All presets.
-pub(super) const PRESETS: [Preset; 4] = [
+pub(super) static PRESETS: [Preset; 4] = [
     Preset {
         name: "github-workflow",
         subject: "{{ .url }}/{{ .job_workflow_ref }}",

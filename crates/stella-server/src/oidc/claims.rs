@@ -11,6 +11,36 @@ use crate::random;
 /// A digest that no commit has: the local issuer knows of no commit.
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 
+/// Claims of GitHub, GitLab and Buildkite that say where a run belongs, or that [`of`] reads from the subject.
+///
+/// Fulcio writes a certificate's names from them, so they say what the list of subjects allows and nothing else.
+const PLACE: [&str; 19] = [
+    "ci_config_ref_uri",
+    "environment",
+    "event_name",
+    "job_workflow_ref",
+    "namespace_id",
+    "namespace_path",
+    "organization_slug",
+    "pipeline_slug",
+    "project_id",
+    "project_path",
+    "ref",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "workflow",
+    "workflow_ref",
+];
+
+/// Says whether a claim follows from the subject, and from nobody's wish.
+pub(super) fn follows_from_subject(name: &str) -> bool {
+    PLACE.contains(&name)
+}
+
 /// Returns the claims of a run in the repository that `subject` names, or in `local/demo`.
 pub(super) fn of(subject: &str, now: UnixTime) -> Claims {
     let context = Context::of(subject);
