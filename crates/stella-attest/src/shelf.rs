@@ -9,13 +9,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use stella_bundle::bundle::MAX_BUNDLE;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 
-/// The ways in which the shelf cannot do its work.
-#[derive(Debug, thiserror::Error)]
+use crate::file;
+
+/// What became of one stored bundle; the others beside it are not concerned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ShelfError {
-    /// A stored file does not have the content that its name says.
+pub enum Damage {
+    /// The file does not have the content that its name says.
     #[error("{} is corrupted: expected {expected}, found {found}", path.display())]
     Corrupted {
         /// The file.
@@ -25,6 +28,29 @@ pub enum ShelfError {
         /// The digest of its content.
         found: Digest,
     },
+    /// The file is not there, cannot be read, or is larger than any bundle.
+    #[error("{} cannot be read: {kind}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+}
+
+impl Damage {
+    /// Returns the damaged file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Corrupted { path, .. } | Self::Unreadable { path, .. } => path,
+        }
+    }
+}
+
+/// The ways in which the shelf cannot do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShelfError {
     /// The operating system refuses.
     #[error("cannot {action} {}: {error}", path.display())]
     Io {
@@ -46,10 +72,10 @@ pub struct Shelf {
 /// A bundle on the shelf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the bytes that were put there.
     pub digest: Digest,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    /// Its bytes, or why they are not to be had.
+    pub bytes: Result<Vec<u8>, Damage>,
 }
 
 /// Tells apart the temporary files of one process; those of several differ by process id.
@@ -80,10 +106,10 @@ impl Shelf {
         Ok(digest)
     }
 
-    /// Returns the bundles that speak of a subject, in order of their digests.
+    /// Returns the bundles that speak of a subject, in order of their digests; a damaged one is among them and hides none.
     ///
     /// # Errors
-    /// `Corrupted`, `Io`.
+    /// `Io` when the subject's folder cannot be read.
     pub fn list(&self, subject: &Digest) -> Result<Vec<Stored>, ShelfError> {
         let folder = self.subject(subject);
         let entries = match fs::read_dir(&folder) {
@@ -99,28 +125,31 @@ impl Shelf {
         let digest =
             |name: &std::ffi::OsString| Digest::from_hex(DigestAlgorithm::Sha256, name.to_str()?);
         // Other names are temporary files of a writer at work, or of one that died.
-        names
-            .iter()
-            .filter_map(digest)
-            .map(|digest| self.read(&digest))
-            .collect()
+        let stored = |digest: Digest| Stored {
+            bytes: self.read(&digest),
+            digest,
+        };
+        Ok(names.iter().filter_map(digest).map(stored).collect())
     }
 
-    fn read(&self, digest: &Digest) -> Result<Stored, ShelfError> {
+    fn read(&self, digest: &Digest) -> Result<Vec<u8>, Damage> {
         let path = self.blob(digest);
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let bytes = match file::read(&path, MAX_BUNDLE) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let kind = error.kind();
+                return Err(Damage::Unreadable { path, kind });
+            }
+        };
         let found = DigestAlgorithm::Sha256.digest(&bytes);
         if found != *digest {
-            return Err(ShelfError::Corrupted {
+            return Err(Damage::Corrupted {
                 path,
                 expected: digest.clone(),
                 found,
             });
         }
-        Ok(Stored {
-            digest: found,
-            bytes,
-        })
+        Ok(bytes)
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -190,7 +219,7 @@ mod tests {
         for subject in &subjects {
             let found = shelf.list(subject).unwrap();
             assert_eq!(found.len(), 1);
-            assert_eq!(found[0].bytes, b"bundle");
+            assert_eq!(found[0].bytes.as_deref(), Ok(&b"bundle"[..]));
         }
         assert_eq!(
             shelf.list(&DigestAlgorithm::Sha256.digest(b"b")).unwrap(),
@@ -199,18 +228,26 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupted_file_is_named_and_never_returned() {
+    fn a_damaged_file_is_named_and_hides_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::new(folder.path().to_owned());
         let subject = DigestAlgorithm::Sha256.digest(b"a");
-        let digest = shelf
-            .put(b"bundle", std::slice::from_ref(&subject))
-            .unwrap();
-        fs::write(shelf.blob(&digest), b"bundlf").unwrap();
-        assert!(matches!(
-            shelf.list(&subject),
-            Err(ShelfError::Corrupted { .. })
-        ));
+        let put = |bundle| shelf.put(bundle, std::slice::from_ref(&subject)).unwrap();
+        let (changed, gone) = (put(b"changed"), put(b"gone"));
+        put(b"healthy");
+        fs::write(shelf.blob(&changed), b"changee").unwrap();
+        fs::remove_file(shelf.blob(&gone)).unwrap();
+        for stored in shelf.list(&subject).unwrap() {
+            match stored.bytes {
+                Ok(bytes) => assert_eq!(bytes, b"healthy"),
+                Err(Damage::Corrupted { expected, .. }) => assert_eq!(expected, changed),
+                Err(Damage::Unreadable { path, kind }) => {
+                    assert_eq!(path, shelf.blob(&gone));
+                    assert_eq!(kind, io::ErrorKind::NotFound);
+                }
+            }
+        }
+        assert_eq!(shelf.list(&subject).unwrap().len(), 3);
     }
 
     #[test]

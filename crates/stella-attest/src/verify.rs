@@ -1,13 +1,13 @@
 //! Verify an artifact: every attestation found for it, each by the rules of `stella_bundle::verify`, then one answer.
 
-use stella_bundle::bundle::{Bundle, BundleError};
+use stella_bundle::bundle::{Bundle, BundleError, Version};
 use stella_bundle::digest::Digest;
 use stella_bundle::predicate;
 use stella_bundle::statement::Statement;
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{Artifact, Outcome, Report, Verified, Verifier, VerifyError};
 
-use crate::shelf::Stored;
+use crate::shelf::{Damage, Stored};
 
 /// Where a bundle was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,22 @@ pub struct Examined {
     pub digest: Digest,
     /// Where it was found.
     pub source: Source,
-    /// What it proves, or why it is not even a bundle.
-    pub result: Result<Report, BundleError>,
+    /// The bundle's version, none when it is not even a bundle.
+    pub version: Option<Version>,
+    /// What it proves, or why it was not judged.
+    pub result: Result<Report, Unjudged>,
+}
+
+/// Why a candidate was not judged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unjudged {
+    /// Its file is damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// It is not a bundle.
+    #[error(transparent)]
+    NotABundle(#[from] BundleError),
 }
 
 impl Examined {
@@ -44,7 +58,7 @@ impl Examined {
         self.result.as_ref().ok()?.verdict.as_ref().ok()
     }
 
-    /// Returns how many checks hold: how far the bundle came.
+    /// Returns how far the bundle came: a damaged file nowhere, a bundle by how many checks hold.
     fn reach(&self) -> usize {
         let holds = |outcome: &Outcome| matches!(outcome, Outcome::Ok | Outcome::SkippedByPolicy);
         match &self.result {
@@ -52,8 +66,10 @@ impl Examined {
                 .checks
                 .iter()
                 .filter(|(_, outcome)| holds(outcome))
-                .count(),
-            Err(_) => 0,
+                .count()
+                .saturating_add(2),
+            Err(Unjudged::NotABundle(_)) => 1,
+            Err(Unjudged::Damaged(_)) => 0,
         }
     }
 }
@@ -62,6 +78,8 @@ impl Examined {
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The only attestations that speak of the artifact are damaged.
+    Damaged(Damage),
     /// An accepted signer says no.
     Denied {
         /// The bundle that says it.
@@ -77,7 +95,7 @@ pub enum Refusal {
     PredicateAbsent {
         /// The type asked for.
         wanted: String,
-        /// The types found.
+        /// The types found, each once.
         found: Vec<String>,
     },
     /// The attestation that came furthest is refused for this.
@@ -110,15 +128,22 @@ pub fn verify(
     demand: &Demand,
     now: UnixTime,
 ) -> Answer {
-    let examine = |candidate: Candidate| Examined {
-        result: Bundle::parse(&candidate.stored.bytes)
-            .map(|bundle| verifier.verify(&bundle, artifact, now)),
-        digest: candidate.stored.digest,
-        source: candidate.source,
+    let examine = |candidate: Candidate| {
+        let bundle = read(candidate.stored.bytes);
+        Examined {
+            digest: candidate.stored.digest,
+            source: candidate.source,
+            version: bundle.as_ref().ok().map(|bundle| bundle.version),
+            result: bundle.map(|bundle| verifier.verify(&bundle, artifact, now)),
+        }
     };
     let examined: Vec<Examined> = candidates.into_iter().map(examine).collect();
     let verdict = judge(&examined, demand);
     Answer { examined, verdict }
+}
+
+fn read(bytes: Result<Vec<u8>, Damage>) -> Result<Bundle, Unjudged> {
+    Ok(Bundle::parse(&bytes?)?)
 }
 
 fn judge(examined: &[Examined], demand: &Demand) -> Result<(), Refusal> {
@@ -135,7 +160,8 @@ fn judge(examined: &[Examined], demand: &Demand) -> Result<(), Refusal> {
                 Err(error) => Refusal::Refused(error.clone()),
                 Ok(_) => Refusal::NoAttestation,
             },
-            Err(error) => Refusal::NotABundle(error.clone()),
+            Err(Unjudged::Damaged(damage)) => Refusal::Damaged(damage.clone()),
+            Err(Unjudged::NotABundle(error)) => Refusal::NotABundle(error.clone()),
         });
     }
     let mut found = Vec::new();
@@ -151,7 +177,9 @@ fn judge(examined: &[Examined], demand: &Demand) -> Result<(), Refusal> {
             });
         }
         is_satisfied |= demand.predicate_type.as_ref() == Some(&statement.predicate_type);
-        found.push(statement.predicate_type.clone());
+        if !found.contains(&statement.predicate_type) {
+            found.push(statement.predicate_type.clone());
+        }
     }
     match &demand.predicate_type {
         Some(wanted) if !is_satisfied => Err(Refusal::PredicateAbsent {

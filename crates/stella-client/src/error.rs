@@ -56,7 +56,7 @@ impl fmt::Display for Service {
 #[non_exhaustive]
 pub enum ClientError {
     /// The service does not know who asks, or does not let them.
-    #[error("{service} at {address} refused access (HTTP {status})")]
+    #[error("{service} at {address} refused access: {}", said(*status, message, reason.as_deref()))]
     AccessRefused {
         /// Who was asked.
         service: Service,
@@ -64,6 +64,10 @@ pub enum ClientError {
         address: String,
         /// 401 or 403.
         status: u16,
+        /// What the service says, for people; shown escaped.
+        message: String,
+        /// What it says for machines, such as `SECRET_WRONG`.
+        reason: Option<String>,
     },
     /// The address of a service is not one.
     #[error("{address:?} is not an address for {service}")]
@@ -401,6 +405,11 @@ impl ClientError {
             },
             Self::Entry(_) => ErrorClass::Log,
             Self::Key(_) => ErrorClass::Key,
+            // The instance's own issuer names the request for a token, not the token.
+            Self::Refused {
+                reason: Some(reason),
+                ..
+            } if reason == "TOKEN_REQUEST_INVALID" => ErrorClass::Usage,
             // spec: Fulcio answers 400 to a bad token; ours says which way it is bad.
             Self::Refused {
                 reason: Some(reason),
@@ -416,6 +425,9 @@ impl ClientError {
 
 fn said(status: u16, message: &str, reason: Option<&str>) -> String {
     let reason = reason.map_or_else(String::new, |reason| format!(" [{reason}]"));
+    if message.is_empty() {
+        return format!("HTTP {status}{reason}");
+    }
     // Escaped: the text is the service's, and may hold anything.
     format!("{message:?}{reason} (HTTP {status})")
 }

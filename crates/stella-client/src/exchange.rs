@@ -100,15 +100,17 @@ fn refusal(service: Service, address: String, answer: &Response) -> Option<Clien
             },
         });
     }
+    let reason = problem.reason().map(str::to_owned);
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Some(ClientError::AccessRefused {
             service,
             address,
             status: code,
+            message,
+            reason,
         });
     }
     if status.is_client_error() || code == 501 {
-        let reason = problem.reason().map(str::to_owned);
         return Some(ClientError::Refused {
             service,
             address,

@@ -173,7 +173,7 @@ fn require_valid_now(leaf: &Certificate, now: UnixTime) -> Result<UnixTime, Cert
     })
 }
 
-/// Decision 9: `rootBundlePath` narrows; it never widens.
+/// `rootBundlePath` narrows and never widens: a path in a configuration must not make anyone trusted.
 fn require_root_bundle(
     path: &Path<'_>,
     bundle: Option<&[Certificate]>,

@@ -29,7 +29,8 @@ pub struct FetchedTrust {
 
 /// Fetches the trust configuration of the instance at `base`.
 ///
-/// Off the loopback it needs https and the fingerprint of the trusted root, told another way (decision 7).
+/// Off the loopback it needs https and the fingerprint of the trusted root, told another way: who answers there would
+/// otherwise choose whom we believe.
 ///
 /// # Errors
 ///

@@ -168,10 +168,16 @@ fn a_retired_intermediate_does_not_come_back_inside_a_bundle() {
     };
     assert_eq!(issued(&new, &[]), Ok(()));
     assert!(is_retired(issued(&old, &[])));
-    assert!(is_retired(issued(&old, &[old.certificate.clone()])));
+    assert!(is_retired(issued(
+        &old,
+        std::slice::from_ref(&old.certificate)
+    )));
     // One that the trusted root does not list is the authority's own business.
     let unlisted = Certified::intermediate("unlisted", &root);
-    assert_eq!(issued(&unlisted, &[unlisted.certificate.clone()]), Ok(()));
+    assert_eq!(
+        issued(&unlisted, std::slice::from_ref(&unlisted.certificate)),
+        Ok(())
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(crate) use self::meaning::{
     Algorithm, AmbientToken, Config, Keyless, LogLevel, Mode, SctCheck, TrustChoice, TrustElsewhere,
 };
 pub(crate) use self::source::{Source, Typed, Value};
+pub(crate) use self::yaml::MAX_BYTES;
 
 /// The defaults, which are a file like any other.
 const DEFAULTS: &str = include_str!("../config/signer.default.yaml");
@@ -41,7 +42,7 @@ const LOG_LEVEL_VARIABLES: [&str; 2] = ["STELLAOPS_LOG_LEVEL", "STELLA_LOG_LEVEL
 
 /// For every system, where an administrator puts the file.
 const SYSTEM_FILE: &str = "/etc/stellaops/signer.yaml";
-/// Only mentioned when seen: in CI the working directory is the pull request (decision 8).
+/// Only mentioned when seen: in CI the working directory is the pull request.
 const WORKING_DIRECTORY_FILE: &str = "etc/signer.yaml";
 
 /// What the command line says about the configuration.
@@ -161,7 +162,8 @@ struct Search {
     not_used: Option<PathBuf>,
 }
 
-/// Finds signer.yaml by decision 8.
+/// Finds signer.yaml: the one that was asked for, else the user's, else the system's; never the working directory's,
+/// which in CI belongs to whoever wrote the change.
 fn find(flags: &Flags, around: &Surroundings<'_>) -> Result<Search, ConfigError> {
     // A file that was asked for must be there.
     let asked = flags

@@ -3,6 +3,7 @@
 //! The codes are stable and documented in docs/reference/exit-codes.md. A refusal and a service that is away never share
 //! a code: whether a gate fails open or closed depends on it.
 
+use stella_attest::shelf::Damage;
 use stella_attest::sign::SignError;
 use stella_attest::verify::Refusal;
 use stella_bundle::verify::{Check, VerifyError};
@@ -113,6 +114,13 @@ fn named_client_error(error: &ClientError) -> Option<&'static str> {
             Some("OIDC token expired")
         }
         (
+            ErrorClass::Token,
+            ClientError::Refused {
+                reason: Some(reason),
+                ..
+            },
+        ) if reason == "TOKEN_EXPIRED" => Some("OIDC token expired"),
+        (
             ErrorClass::Unavailable,
             ClientError::Unavailable {
                 service: Service::Fulcio,
@@ -126,14 +134,61 @@ fn named_client_error(error: &ClientError) -> Option<&'static str> {
     }
 }
 
+const EXPIRED_HINT: &str = "tokens live for minutes: ask the CI provider for a new one in the step that signs, or run `stella identity token` again";
+const AUDIENCE_HINT: &str = "request the token for the audience that is configured (signer.signing.keyless.oidc.audience, by default `sigstore`)";
+const CLOCK_HINT: &str = "compare this machine's clock with the issuer's";
+const SHAPE_HINT: &str = "give the token itself, three parts joined by dots, as the CI provider or `stella identity token` prints it";
+/// What a request for a token of the own issuer may say.
+pub(crate) const TOKEN_REQUEST_HINT: &str = "the issuer itself sets iss, sub, aud, jti, nonce, email and the times; other claims have names of letters, digits, `_`, `-`, `.`";
+/// For whom the own issuer makes tokens.
+pub(crate) const SUBJECT_HINT: &str =
+    "issuer.json in the instance's directory lists the subjects that may be named";
+
+/// Says what to do about a token that was looked at here.
+const fn token_hint(error: &TokenError) -> Option<&'static str> {
+    Some(match error {
+        TokenError::Expired { .. } => EXPIRED_HINT,
+        TokenError::WrongAudience { .. } => AUDIENCE_HINT,
+        TokenError::NotYetValid { .. } => CLOCK_HINT,
+        TokenError::WrongIssuer { .. } => {
+            "take a token of that issuer, or change signer.signing.keyless.oidc.issuer"
+        }
+        TokenError::ClaimMissing { .. } | TokenError::Shape(_) | TokenError::Unsigned => SHAPE_HINT,
+        _ => return None,
+    })
+}
+
+/// Says what to do about a refusal whose reason a service gave for machines.
+fn reason_hint(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "TOKEN_EXPIRED" | "TOKEN_TOO_OLD" => EXPIRED_HINT,
+        "TOKEN_AUDIENCE_WRONG" => AUDIENCE_HINT,
+        "TOKEN_NOT_YET_VALID" => CLOCK_HINT,
+        "TOKEN_MALFORMED" | "TOKEN_DATE_MISSING" | "TOKEN_MISSING" => SHAPE_HINT,
+        "TOKEN_ISSUER_UNKNOWN" => {
+            "this Fulcio does not believe the token's issuer: its operator names issuers in issuers.yaml"
+        }
+        "TOKEN_ALGORITHM_NOT_ALLOWED" | "TOKEN_KEY_UNKNOWN" | "TOKEN_SIGNATURE_WRONG" => {
+            "the issuer's published keys do not verify this token: ask the issuer for a new one"
+        }
+        "TOKEN_CLAIMS_UNUSABLE" => {
+            "the token lacks what certificates for its issuer are made of: see the issuer's type in issuers.yaml"
+        }
+        "TOKEN_REQUEST_INVALID" => TOKEN_REQUEST_HINT,
+        "SUBJECT_NOT_ALLOWED" => SUBJECT_HINT,
+        _ => return None,
+    })
+}
+
 fn client_hint(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::Token(error) => return token_hint(error),
+        ClientError::AccessRefused { reason, .. } | ClientError::Refused { reason, .. } => {
+            return reason_hint(reason.as_deref()?);
+        }
+        _ => {}
+    }
     Some(match (error.class(), error) {
-        (ErrorClass::Token, ClientError::Token(TokenError::Expired { .. })) => {
-            "tokens live for minutes: ask the CI provider for a new one in the step that signs, or run `stella identity token` again"
-        }
-        (ErrorClass::Token, _) => {
-            "request the token for the audience that is configured (signer.signing.keyless.oidc.audience, by default `sigstore`)"
-        }
         (ErrorClass::Unavailable, _) => {
             "nothing was signed: check the address with `stella config show`, that the service runs, and try again"
         }
@@ -179,6 +234,7 @@ pub(crate) fn verify_code(error: &VerifyError) -> u8 {
 /// Returns the code of a refused artifact.
 pub(crate) fn refusal_code(refusal: &Refusal) -> u8 {
     match refusal {
+        Refusal::Damaged(_) => INTERNAL,
         Refusal::Denied { .. } => DENIED,
         Refusal::NoAttestation => NO_ATTESTATION,
         Refusal::PredicateAbsent { .. } => NO_PREDICATE,
@@ -191,6 +247,7 @@ pub(crate) fn refusal_code(refusal: &Refusal) -> u8 {
 pub(crate) fn refusal(refusal: &Refusal) -> Failure {
     let code = refusal_code(refusal);
     match refusal {
+        Refusal::Damaged(damage) => damaged(damage),
         Refusal::Denied { digest, result } => {
             Failure::new(code, format!("the policy result of {digest} says {result}"))
                 .hint("see which rule it names: stella attest inspect --artifact …")
@@ -201,6 +258,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> Failure {
         Refusal::PredicateAbsent { wanted, found } => {
             let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
             Failure::new(code, format!("no attestation of type {wanted}; found {found}"))
+                .hint("see what there is: stella attest list ARTIFACT")
         }
         Refusal::Refused(error) => {
             let failure = Failure::new(code, error.to_string());
@@ -211,6 +269,14 @@ pub(crate) fn refusal(refusal: &Refusal) -> Failure {
         }
         _ => Failure::new(code, "refused"),
     }
+}
+
+/// Says what to do about an attestation whose file is damaged.
+pub(crate) fn damaged(damage: &Damage) -> Failure {
+    Failure::new(INTERNAL, damage.to_string()).hint(format!(
+        "the attestation is damaged, not forged: remove {} and fetch or sign it again",
+        damage.path().display()
+    ))
 }
 
 fn verify_hint(error: &VerifyError) -> Option<&'static str> {

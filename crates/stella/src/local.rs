@@ -4,20 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stella_bundle::signing_config::ClientTrustConfig;
+use stella_attest::file;
+use stella_bundle::digest::DigestAlgorithm;
+use stella_bundle::trusted_root::MAX_TRUSTED_ROOT;
+use stella_client::error::{ClientError, TrustProblem};
 use stella_client::network::{Network, NetworkOptions};
 use stella_client::oidc::github::RunnerEndpoint;
+use stella_keys::KeyError;
 use stella_server::{
-    Clock as _, Description, InitOptions, InstanceError, OpenError, Options, Sigstore, SystemClock,
-    TOKEN_PATH, TokenRequest,
+    Clock as _, Description, InitOptions, InstanceError, OpenError, Options, OwnIssuer, Sigstore,
+    SystemClock, TOKEN_PATH, TokenRefusal, TokenRequest,
 };
 use stella_wire::transport::Transport;
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
-use crate::trust::TrustMaterial;
+use crate::trust::{TrustKind, TrustMaterial};
 
+/// What the instance believes, and serves.
+const TRUSTED_ROOT: &str = "trusted_root.json";
 /// How long to wait for another process to give the instance up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one try takes before the holder is asked over HTTP.
@@ -46,7 +52,7 @@ impl Local {
         let description = Description::read(directory).map_err(instance_failure)?;
         let start = Instant::now();
         loop {
-            match open(directory, GLANCE).await {
+            match open(directory, GLANCE, OwnIssuer::Offer).await {
                 Ok(sigstore) => return Self::here(sigstore),
                 Err(OpenError::Instance(InstanceError::Locked { .. })) => {}
                 Err(error) => return Err(open_failure(error)),
@@ -69,7 +75,11 @@ impl Local {
 
     fn here(sigstore: Sigstore) -> Result<Self, Failure> {
         let source = format!("the instance at {}", sigstore.url());
-        let material = TrustMaterial::parse(sigstore.client_trust_config().to_vec(), source)?;
+        let material = TrustMaterial::parse(
+            sigstore.client_trust_config().to_vec(),
+            source,
+            TrustKind::Instance,
+        )?;
         let (transport, url) = (Arc::new(sigstore.clone()), sigstore.url().to_owned());
         Ok(Self {
             transport,
@@ -79,13 +89,35 @@ impl Local {
         })
     }
 
+    /// Connects to the holder of `directory`, which proves by its trusted root that it is the one that answers.
     async fn elsewhere(directory: &Path, url: &str) -> Result<Self, Failure> {
         let transport = Arc::new(Network::new(NetworkOptions::default()));
+        let stranger = |reason: &dyn std::fmt::Display| {
+            let directory = directory.display();
+            let message =
+                format!("what answers at {url} is not the instance in {directory}: {reason}");
+            Failure::new(exit::UNAVAILABLE, message)
+        };
+        let root = file::read(&directory.join(TRUSTED_ROOT), MAX_TRUSTED_ROOT)
+            .map_err(|error| stranger(&format!("its {TRUSTED_ROOT}: {error}")))?;
+        let expected = DigestAlgorithm::Sha256.digest(&root);
+        // Somebody else may have taken the port: who serves another root never sees the secret.
+        let fetched = stella_client::trust::fetch(transport.as_ref(), url, Some(&expected)).await;
+        let config = match fetched {
+            Ok(fetched) => fetched.config,
+            Err(
+                error @ (ClientError::AccessRefused { .. }
+                | ClientError::Answer { .. }
+                | ClientError::Refused { .. }
+                | ClientError::Trust(
+                    TrustProblem::File(_) | TrustProblem::Fingerprint { .. },
+                )),
+            ) => return Err(stranger(&error)),
+            Err(error) => return Err(error.into()),
+        };
         let secret = stella_server::read_secret(directory).map_err(instance_failure)?;
-        let config: ClientTrustConfig = stella_client::trust::fetch(transport.as_ref(), url, None)
-            .await?
-            .config;
-        let material = TrustMaterial::of_config(config, format!("the instance at {url}"));
+        let source = format!("the instance at {url}");
+        let material = TrustMaterial::of_config(config, source, TrustKind::Instance);
         Ok(Self {
             transport,
             material,
@@ -105,7 +137,7 @@ impl Local {
             Held::Here(sigstore) => sigstore
                 .identity_token(request)
                 .map(Zeroizing::new)
-                .map_err(|refusal| Failure::new(exit::ACCESS, refusal.to_string())),
+                .map_err(|refusal| token_failure(&refusal)),
             Held::Elsewhere { secret } => {
                 let address = token_address(&self.url, request)?;
                 let endpoint = RunnerEndpoint::new(address, secret.clone());
@@ -126,8 +158,7 @@ impl Local {
 
 /// Makes an instance where there is none yet; of several processes that try, one makes it and the others wait.
 pub(crate) fn init(directory: &Path, url: &str) -> Result<(), Failure> {
-    let url = Url::parse(url)
-        .map_err(|error| Failure::usage(format!("{url:?} is not a URL: {error}")))?;
+    let url = parse_url(url)?;
     let start = Instant::now();
     loop {
         let options = InitOptions {
@@ -147,22 +178,30 @@ pub(crate) fn init(directory: &Path, url: &str) -> Result<(), Failure> {
     }
 }
 
+/// Reads what was typed for a URL.
+pub(crate) fn parse_url(url: &str) -> Result<Url, Failure> {
+    Url::parse(url).map_err(|error| Failure::usage(format!("{url:?} is not a URL: {error}")))
+}
+
 /// Opens the instance in this process.
-pub(crate) async fn open(directory: &Path, patience: Duration) -> Result<Sigstore, OpenError> {
+pub(crate) async fn open(
+    directory: &Path,
+    patience: Duration,
+    own_issuer: OwnIssuer,
+) -> Result<Sigstore, OpenError> {
     let transport: Arc<dyn Transport> = Arc::new(Network::new(NetworkOptions::default()));
     let options = Options {
         transport: Some(transport),
         patience,
+        own_issuer,
         ..Options::default()
     };
     Sigstore::open(directory, options).await
 }
 
 fn token_address(url: &str, request: &TokenRequest) -> Result<Url, Failure> {
-    let malformed = |error| Failure::usage(format!("{url:?} is not a URL: {error}"));
-    let mut address = Url::parse(url)
-        .and_then(|url| url.join(TOKEN_PATH))
-        .map_err(malformed)?;
+    let mut address = parse_url(url)?;
+    address.set_path(TOKEN_PATH);
     if request.subject.is_some() || !request.claims.is_empty() {
         let mut query = address.query_pairs_mut();
         if let Some(subject) = &request.subject {
@@ -175,22 +214,53 @@ fn token_address(url: &str, request: &TokenRequest) -> Result<Url, Failure> {
     Ok(address)
 }
 
+/// Says why the own issuer gives no token.
+fn token_failure(refusal: &TokenRefusal) -> Failure {
+    let message = refusal.to_string();
+    match refusal {
+        TokenRefusal::ClaimReserved { .. } | TokenRefusal::ValueUnusable { .. } => {
+            Failure::usage(message).hint(exit::TOKEN_REQUEST_HINT)
+        }
+        TokenRefusal::Key(_) => Failure::new(exit::KEY, message),
+        _ => Failure::new(exit::ACCESS, message).hint(exit::SUBJECT_HINT),
+    }
+}
+
 /// Says what to do about a directory that is no usable instance.
 pub(crate) fn instance_failure(error: InstanceError) -> Failure {
-    let failure = Failure::new(exit::INTERNAL, error.to_string());
+    let message = error.to_string();
+    let hint = match &error {
+        InstanceError::Key(error) => return key_failure(error),
+        InstanceError::NotInitialised { directory } => {
+            format!("make one with `stella serve --dir {}`", directory.display())
+        }
+        InstanceError::Locked { .. } => "a directory is served by one process at a time".to_owned(),
+        InstanceError::NotEmpty { .. } => {
+            "an instance is made in an empty directory: name another with --dir".to_owned()
+        }
+        InstanceError::UrlUnusable { .. } => {
+            "give it as http://HOST[:PORT] or https://HOST[:PORT], without a path".to_owned()
+        }
+        InstanceError::SecretExposed { path } => {
+            format!("take it from the others: chmod 600 {}", path.display())
+        }
+        InstanceError::Malformed { path, .. } => format!("correct {}", path.display()),
+        InstanceError::SchemaUnknown { .. } => {
+            "use the version of stella that made the directory, or a later one".to_owned()
+        }
+        _ => return Failure::new(exit::INTERNAL, message),
+    };
+    Failure::usage(message).hint(hint)
+}
+
+/// Says what to do about a key file.
+fn key_failure(error: &KeyError) -> Failure {
     match error {
-        InstanceError::NotInitialised { directory } => Failure {
-            code: exit::USAGE,
-            ..failure
-        }
-        .hint(format!(
-            "make one with `stella serve --dir {}`",
-            directory.display()
+        KeyError::Permissions { path, .. } => Failure::usage(error.to_string()).hint(format!(
+            "take it from the others: chmod 600 {}",
+            path.display()
         )),
-        InstanceError::Locked { .. } => {
-            failure.hint("a directory is served by one process at a time")
-        }
-        _ => failure,
+        _ => Failure::new(exit::INTERNAL, error.to_string()),
     }
 }
 
@@ -198,6 +268,9 @@ pub(crate) fn instance_failure(error: InstanceError) -> Failure {
 pub(crate) fn open_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Instance(error) => instance_failure(error),
+        OpenError::Key(error) => key_failure(&error),
+        OpenError::Configuration(error) => Failure::usage(error.to_string())
+            .hint("correct issuers.yaml in the instance's directory, or take it away"),
         OpenError::Log { .. } => Failure::new(exit::INTERNAL, error.to_string())
             .hint("see what is wrong with it: stella log fsck --dir DIR"),
         error => Failure::new(exit::INTERNAL, error.to_string()),

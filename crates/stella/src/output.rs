@@ -1,5 +1,7 @@
 //! Reports: `stella.verify/v1` for machines, a few lines for people. Printed on success and on refusal alike.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use stella_attest::verify::{Answer, Examined, Source};
 use stella_bundle::certificate::Claim;
@@ -24,14 +26,13 @@ pub(crate) struct Verification<'a> {
     /// What was found.
     pub(crate) answer: &'a Answer,
     /// How long it took.
-    pub(crate) elapsed: std::time::Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// Returns the report for machines.
 pub(crate) fn verification(report: &Verification<'_>) -> Value {
     let refusal = report.answer.verdict.as_ref().err().map(exit::refusal);
     let code = refusal.as_ref().map_or(exit::OK, |failure| failure.code);
-    let error = |failure: &Failure| json!({"code": failure.code, "message": escape(&failure.message), "hint": failure.hint});
     json!({
         "schema": "stella.verify/v1",
         "result": if refusal.is_none() { "allow" } else { "deny" },
@@ -39,11 +40,39 @@ pub(crate) fn verification(report: &Verification<'_>) -> Value {
         "mode": "enforce",
         "artifact": {"ref": report.artifact, "digest": report.digest.to_string()},
         "offline": report.offline,
-        "trustRoot": {"digest": report.trust.digest().to_string(), "source": report.trust.source},
+        "trustRoot": {
+            "kind": report.trust.kind.name(),
+            "digest": report.trust.digest().to_string(),
+            "source": report.trust.source,
+        },
         "attestations": report.answer.examined.iter().map(attestation).collect::<Vec<_>>(),
         "errors": refusal.iter().map(error).collect::<Vec<_>>(),
-        "stats": {"ms": u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)},
+        "stats": stats(report.elapsed),
     })
+}
+
+/// Returns the report for machines where nothing could be judged.
+pub(crate) fn not_judged(artifact: &str, failure: &Failure, elapsed: Duration) -> Value {
+    json!({
+        "schema": "stella.verify/v1",
+        "result": "deny",
+        "code": failure.code,
+        "mode": "enforce",
+        "artifact": {"ref": artifact, "digest": null},
+        "offline": true,
+        "trustRoot": null,
+        "attestations": [],
+        "errors": [error(failure)],
+        "stats": stats(elapsed),
+    })
+}
+
+fn error(failure: &Failure) -> Value {
+    json!({"code": failure.code, "message": escape(&failure.message), "hint": failure.hint})
+}
+
+fn stats(elapsed: Duration) -> Value {
+    json!({"ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)})
 }
 
 /// Returns one attestation for machines.
@@ -55,6 +84,9 @@ pub(crate) fn attestation(examined: &Examined) -> Value {
             Source::Shelf => "local",
         },
     });
+    if let Some(version) = examined.version {
+        value["format"] = json!(format!("bundle-v{version}"));
+    }
     match &examined.result {
         Ok(report) => describe(&mut value, report),
         Err(error) => value["error"] = json!(escape(&error.to_string())),
@@ -64,7 +96,6 @@ pub(crate) fn attestation(examined: &Examined) -> Value {
 
 fn describe(value: &mut Value, report: &Report) {
     let facts = &report.facts;
-    value["format"] = json!("bundle");
     value["predicateType"] = json!(
         facts
             .statement
@@ -76,6 +107,7 @@ fn describe(value: &mut Value, report: &Report) {
         .iter()
         .map(|(check, outcome)| {
             let (status, detail) = status(outcome);
+            let detail = detail.or_else(|| found(*check, facts));
             json!({"name": check.name(), "status": status, "detail": detail})
         })
         .collect();

@@ -135,7 +135,8 @@ fn read_given(given: &GivenToken) -> Result<(Zeroizing<String>, TokenOrigin), Fa
             TokenOrigin::GivenByHand,
         )),
         GivenToken::File(path) => {
-            let text = oidc::file::read_token(path).map_err(ClientError::from)?;
+            let text =
+                oidc::file::read_token(path).map_err(|error| Failure::usage(error.to_string()))?;
             Ok((text, TokenOrigin::File(path.clone())))
         }
         GivenToken::Stdin => {

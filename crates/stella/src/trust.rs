@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stella_attest::file;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::signing_config::{ClientTrustConfig, SigningConfig};
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
@@ -35,6 +36,39 @@ pub(crate) struct TrustMaterial {
     pub(crate) signing: Option<SigningConfig>,
     /// Whence it came, for reports.
     pub(crate) source: String,
+    /// What that is.
+    pub(crate) kind: TrustKind,
+}
+
+/// What a trusted root was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrustKind {
+    /// A file.
+    File,
+    /// The instance on this machine.
+    Instance,
+    /// An address, when the choice was recorded.
+    Url,
+}
+
+impl TrustKind {
+    /// Returns the word for reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Instance => "instance",
+            Self::Url => "url",
+        }
+    }
+
+    /// Says what `stella trust use` was given.
+    pub(crate) fn of_choice(source: &str) -> Self {
+        if source.contains("://") {
+            Self::Url
+        } else {
+            Self::File
+        }
+    }
 }
 
 /// What `trust.json` says.
@@ -51,9 +85,9 @@ pub(crate) struct Record {
 
 impl TrustMaterial {
     /// Reads a client trust config or a trusted root.
-    pub(crate) fn parse(bytes: Vec<u8>, source: String) -> Result<Self, Failure> {
+    pub(crate) fn parse(bytes: Vec<u8>, source: String, kind: TrustKind) -> Result<Self, Failure> {
         if let Ok(config) = ClientTrustConfig::parse(&bytes) {
-            return Ok(Self::of_config(config, source));
+            return Ok(Self::of_config(config, source, kind));
         }
         let root = TrustedRoot::parse(&bytes).map_err(|error| {
             Failure::usage(format!("cannot use {source} as a trust root: {error}"))
@@ -63,23 +97,29 @@ impl TrustMaterial {
             root,
             signing: None,
             source,
+            kind,
         })
     }
 
     /// Takes both parts of a client trust config.
-    pub(crate) fn of_config(config: ClientTrustConfig, source: String) -> Self {
+    pub(crate) fn of_config(config: ClientTrustConfig, source: String, kind: TrustKind) -> Self {
         let root = config.trusted_root;
         Self {
             root_bytes: root.to_json(),
             root,
             signing: Some(config.signing_config),
             source,
+            kind,
         }
     }
 
     /// Reads a file that the caller named.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        Self::parse(read_bounded(path)?, path.display().to_string())
+        Self::parse(
+            read_bounded(path)?,
+            path.display().to_string(),
+            TrustKind::File,
+        )
     }
 
     /// Returns the digest that names the trusted root.
@@ -92,18 +132,35 @@ impl TrustMaterial {
         Trust::new(&self.root)
     }
 
-    /// Says whether this is an instance on a loopback address: anyone on the machine may be behind it.
+    /// Says whether this is an instance on this machine's own names: anyone on the machine may be behind it.
     fn is_development(&self) -> bool {
-        let is_loopback = |address: &str| {
-            Url::parse(address)
-                .ok()
-                .and_then(|url| url.host_str().map(network::is_loopback))
-        };
         self.root
             .certificate_authorities
             .iter()
-            .any(|each| is_loopback(&each.uri) == Some(true))
+            .any(|each| names_this_machine(&each.uri))
     }
+}
+
+/// Says whether an address names the machine that reads it, whichever that is.
+fn names_this_machine(address: &str) -> bool {
+    let Ok(url) = Url::parse(address) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    // spec: RFC 6761 §6.3: names that end in .localhost are loopback names too.
+    network::is_loopback(host) || host.rsplit('.').next() == Some("localhost")
+}
+
+/// Says whether a CI system runs this.
+pub(crate) fn is_ci() -> bool {
+    std::env::var_os(CI).is_some()
+}
+
+/// Refuses the choice `public`.
+pub(crate) fn public_is_missing() -> Failure {
+    Failure::usage("the public Sigstore's trust root is not built in yet").hint(
+        "fetch its trusted root and give the file: stella trust use FILE, or --trusted-root FILE",
+    )
 }
 
 /// Finds the trust root of a command: its flag, else the configuration's, else the recorded choice.
@@ -112,20 +169,9 @@ pub(crate) fn choose(
     configured: Option<&TrustChoice>,
     fingerprint: Option<&str>,
 ) -> Result<TrustMaterial, Failure> {
-    let material = match (flag, configured) {
-        (Some(path), _) => return require_fingerprint(TrustMaterial::read(path)?, fingerprint),
-        (None, Some(TrustChoice::File(path))) => TrustMaterial::read(path)?,
-        (None, Some(TrustChoice::Public)) => {
-            return Err(Failure::usage("the public Sigstore's trust root is not built in yet")
-                .hint("give its file with --trusted-root"));
-        }
-        (None, None) => recorded(&places::trust())?.ok_or_else(|| {
-            Failure::usage("no trust root was chosen: nobody is believed unasked")
-                .hint("record whom to trust with `stella trust use FILE | URL`, or give --trusted-root FILE")
-        })?,
-    };
+    let material = find(flag, configured)?;
     // A pipeline that believes an instance on its own loopback believes whatever ran before it.
-    if material.is_development() && std::env::var_os(CI).is_some() && fingerprint.is_none() {
+    if flag.is_none() && material.is_development() && is_ci() && fingerprint.is_none() {
         let digest = material.digest();
         return Err(Failure::usage(format!("the recorded trust root {digest} is that of a local instance, which CI does not believe unasked"))
             .hint(format!("name it: --trust-fingerprint {digest}")));
@@ -133,16 +179,24 @@ pub(crate) fn choose(
     require_fingerprint(material, fingerprint)
 }
 
-/// Finds the trust root to sign under. Whoever signs chooses their own services, so nothing is pinned here.
+/// Finds the trust root to sign under. Whoever signs chooses their own services, so nothing is pinned here, and CI
+/// is no exception.
 pub(crate) fn choose_for_signing(
     flag: Option<&Path>,
     configured: Option<&TrustChoice>,
 ) -> Result<TrustMaterial, Failure> {
+    find(flag, configured)
+}
+
+fn find(flag: Option<&Path>, configured: Option<&TrustChoice>) -> Result<TrustMaterial, Failure> {
     match (flag, configured) {
-        (None, None) => {
-            recorded(&places::trust())?.ok_or_else(|| Failure::usage("no trust root was chosen"))
-        }
-        _ => choose(flag, configured, None),
+        (Some(path), _) => TrustMaterial::read(path),
+        (None, Some(TrustChoice::File(path))) => TrustMaterial::read(path),
+        (None, Some(TrustChoice::Public)) => Err(public_is_missing()),
+        (None, None) => recorded(&places::trust())?.ok_or_else(|| {
+            Failure::usage("no trust root was chosen: nobody is believed unasked")
+                .hint("record whom to trust with `stella trust use FILE | URL`, or give --trusted-root FILE")
+        }),
     }
 }
 
@@ -167,7 +221,8 @@ pub(crate) fn recorded(folder: &Path) -> Result<Option<TrustMaterial>, Failure> 
     };
     let root_bytes = read_bounded(&folder.join(ROOT))?;
     let source = format!("{} (recorded {})", record.source, record.recorded);
-    let mut material = TrustMaterial::parse(root_bytes, source)?;
+    let kind = TrustKind::of_choice(&record.source);
+    let mut material = TrustMaterial::parse(root_bytes, source, kind)?;
     let found = material.digest().to_string();
     if found != record.digest {
         return Err(Failure::usage(format!(
@@ -239,17 +294,37 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes = fs::read(path).map_err(|error| {
+    file::read(path, MAX_TRUSTED_ROOT).map_err(|error| {
         Failure::usage(format!(
             "cannot read the trust root {}: {error}",
             path.display()
         ))
-    })?;
-    if bytes.len() > MAX_TRUSTED_ROOT {
-        return Err(Failure::usage(format!(
-            "{} is too large for a trust root",
-            path.display()
-        )));
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_this_machine_is_a_development_instance() {
+        for ours in [
+            "http://127.0.0.1:8470",
+            "http://[::1]:8470",
+            "http://localhost",
+            "https://LOCALHOST.",
+            "http://sigstore.localhost:8470",
+            "http://a.b.LocalHost./",
+        ] {
+            assert!(names_this_machine(ours), "{ours}");
+        }
+        for theirs in [
+            "https://fulcio.example.com",
+            "https://localhost.example.com",
+            "https://notlocalhost",
+            "not an address",
+        ] {
+            assert!(!names_this_machine(theirs), "{theirs}");
+        }
     }
-    Ok(bytes)
 }

@@ -6,15 +6,7 @@ mod desk;
 use std::fs;
 use std::process::Stdio;
 
-use desk::{Desk, digest, finish};
-
-/// Requires each of these words in what was said to people.
-#[track_caller]
-fn says(err: &str, words: &[&str]) {
-    for word in words {
-        assert!(err.contains(word), "expected {word:?} in {err:?}");
-    }
-}
+use desk::{Desk, digest, finish, says};
 
 #[test]
 fn an_expired_token_is_named_before_any_service_is_asked() {
@@ -41,7 +33,10 @@ fn a_token_for_another_audience_is_refused_before_any_service_is_asked() {
             ["attest", "sign", "--keyless", "--artifact", &digest("a")],
         )
         .ended(32);
-    says(&said.err, &["somebody-else", "sigstore", "hint:"]);
+    says(
+        &said.err,
+        &["somebody-else", "sigstore", "hint:", "audience"],
+    );
 }
 
 #[test]
@@ -52,8 +47,12 @@ fn a_token_that_the_issuer_never_signed_is_refused_by_fulcio() {
         &token,
         ["attest", "sign", "--keyless", "--artifact", &digest("a")],
     );
-    assert!([31, 32].contains(&said.code), "{said:?}");
-    says(&said.err, &["Fulcio"]);
+    let said = said.ended(32);
+    says(
+        &said.err,
+        &["Fulcio", "TOKEN_KEY_UNKNOWN", "published keys"],
+    );
+    assert!(!said.err.contains("audience"), "{said:?}");
     assert!(
         !desk.path(".local/share/stella/store").exists(),
         "nothing may be kept"
@@ -264,7 +263,10 @@ fn identities_that_say_too_much_or_too_little_are_usage_errors() {
             issuer,
         ])
     };
-    says(&verify(".*", &desk.url).ended(2).err, &["repo:OWNER/NAME:"]);
+    says(
+        &verify(".*", &desk.url).ended(2).err,
+        &["repo:OWNER/NAME:", "hint: for example"],
+    );
     says(
         &verify("repo:.*", &desk.url).ended(2).err,
         &["complete project"],
@@ -291,6 +293,8 @@ fn identities_that_say_too_much_or_too_little_are_usage_errors() {
     .ended(2);
     desk.run(["attest", "verify", "--artifact", "sha256:abc123"])
         .ended(2);
+    let said = desk.verify(&artifact, &["--type", "verdikt"]).ended(2);
+    says(&said.err, &["did you mean verdict?"]);
 }
 
 #[test]
@@ -327,6 +331,12 @@ fn nobody_is_believed_unasked() {
         .into_iter()
         .chain(["--trust-fingerprint", &fingerprint]);
     finish(desk.command(named).env("CI", "true")).ended(0);
+    // Who signs there chose the services already, and is asked for no fingerprint.
+    let sign = ["attest", "sign", "--keyless", "--artifact", &artifact];
+    let token = desk.token();
+    let mut sign = desk.command(sign);
+    finish(sign.env("CI", "true").env("STELLAOPS_OIDC_TOKEN", &token)).ended(0);
+    desk.run(["trust", "use", "public"]).ended(2);
     // A record that was tampered with is no record.
     desk.write(
         ".config/stella/trust/trusted_root.json",
@@ -354,6 +364,18 @@ fn a_damaged_store_is_named_and_never_believed() {
     fs::write(&path, "{}").unwrap();
     let said = desk.verify(&artifact, &[]).ended(1);
     says(&said.err, &["corrupted", &blob, "hint:"]);
+    let export = ["attest", "export-bundle", "--image", &artifact];
+    desk.run(export).ended(1);
+    // A healthy one beside it is judged, and the damaged one is still named.
+    desk.sign(&artifact, &[]);
+    let json = desk.verify(&artifact, &["--json"]).ended(0).json();
+    let attestations = json["attestations"].as_array().unwrap();
+    assert_eq!(attestations.len(), 2);
+    let damaged = attestations.iter().find(|each| each["error"].is_string());
+    says(&damaged.unwrap().to_string(), &["corrupted", &blob]);
+    says(&desk.run(export).ended(0).err, &["left out", &blob]);
+    let list = ["attest", "list", artifact.as_str()];
+    says(&desk.run(list).ended(0).out, &["damaged"]);
 }
 
 #[test]
@@ -375,24 +397,22 @@ fn a_store_that_cannot_be_written_is_an_error_and_not_a_success() {
         )
         .ended(1);
     says(&said.err, &["taken"]);
-}
-
-#[test]
-fn a_directory_is_served_by_one_process_at_a_time() {
-    let desk = Desk::serving();
-    let said = desk.run(["serve", "--dir", "sigstore", "--listen", "127.0.0.1:1"]);
-    assert_ne!(said.code, 0);
-    says(&said.err, &["another process", "hint:"]);
-    let other = Desk::new();
-    let address = desk.url.trim_start_matches("http://").to_owned();
-    let said = other
-        .run(["serve", "--dir", "sigstore", "--listen", &address])
-        .ended(2);
-    says(&said.err, &["cannot listen"]);
-    let said = other
-        .run(["serve", "--dir", "elsewhere", "--listen", "0.0.0.0:8470"])
-        .ended(2);
-    says(&said.err, &["--insecure-dev-issuer"]);
+    // Where only the second copy cannot be written, the first is named.
+    let arguments = [
+        "attest",
+        "sign",
+        "--keyless",
+        "--artifact",
+        &digest("a"),
+        "--bundle",
+        "none/b.json",
+    ];
+    let said = desk.run_with_token(&desk.token(), arguments).ended(1);
+    says(
+        &said.err,
+        &["none/b.json", "sha256:", ".local/share/stella/store"],
+    );
+    desk.verify(&digest("a"), &[]).ended(0);
 }
 
 #[test]
@@ -417,6 +437,18 @@ fn configuration_says_what_is_wrong_and_where() {
     );
     desk.run(["--config", &unchecked, "config", "show"])
         .ended(2);
+    for refused_later in ["mode: key", "keyless: {trust: public}"] {
+        let text = format!("signer:\n  signing:\n    {refused_later}\n");
+        let config = desk.write("later.yaml", text);
+        let said = desk.run(["--config", &config, "config", "check"]).ended(2);
+        says(&said.err, &["not built in yet", "hint:"]);
+    }
+    let lax = desk.write(
+        "lax.yaml",
+        "signer:\n  signing:\n    keyless:\n      certificate:\n        requireSCT: false\n",
+    );
+    let said = desk.sign(&digest("a"), &["--config", &lax]);
+    says(&said.err, &["note:", "requireSCT is false"]);
 }
 
 #[test]
@@ -486,6 +518,7 @@ fn debug_tells_more_on_stderr_and_never_the_token() {
     )
     .ended(0);
     says(&said.err, &["DEBUG", "identity token"]);
+    assert!(!said.err.contains('\u{1b}'), "a pipe is no terminal");
     assert!(!said.err.contains(&token) && !said.out.contains(&token));
     said.json();
 }

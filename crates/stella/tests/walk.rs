@@ -161,8 +161,14 @@ fn a_verdict_is_checked_before_signing_and_a_denial_never_passes() {
         &["--predicate", "allow.json", "--type", "verdict"],
     );
     desk.verify(&artifact, &["--type", "verdict"]).ended(0);
+    desk.sign(
+        &artifact,
+        &["--predicate", "allow.json", "--type", "verdict"],
+    );
     let said = desk.verify(&artifact, &["--type", "sbom-delta"]).ended(21);
     assert!(said.err.contains("sbom-delta/v1"), "{said:?}");
+    assert_eq!(said.err.matches("policy-result/v1").count(), 1, "{said:?}");
+    assert!(said.err.contains("stella attest list"), "{said:?}");
     desk.sign(
         &artifact,
         &["--predicate", "deny.json", "--type", "policy-result"],

@@ -17,22 +17,23 @@ use super::ProviderError;
 ///
 /// [`ProviderError::File`]: unreadable, empty, not text, or larger than any token.
 pub fn read_token(path: &Path) -> Result<Zeroizing<String>, ProviderError> {
-    let refuse = |kind| ProviderError::File {
+    let failed = |error: io::Error| ProviderError::File {
         path: path.to_owned(),
-        kind,
+        kind: error.kind(),
+        number: error.raw_os_error(),
     };
     let mut text = Zeroizing::new(String::with_capacity(MAX_TOKEN + 2));
-    let file = File::open(path).map_err(|error| refuse(error.kind()))?;
+    let file = File::open(path).map_err(failed)?;
     // A token, a final newline, and one byte more to see that there is more.
     file.take(MAX_TOKEN as u64 + 2)
         .read_to_string(&mut text)
-        .map_err(|error| refuse(error.kind()))?;
+        .map_err(failed)?;
     let token = text.trim();
     if token.len() > MAX_TOKEN {
-        return Err(refuse(io::ErrorKind::FileTooLarge));
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
     }
     if token.is_empty() {
-        return Err(refuse(io::ErrorKind::UnexpectedEof));
+        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
     }
     Ok(Zeroizing::new(token.to_owned()))
 }

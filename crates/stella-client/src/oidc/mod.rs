@@ -12,6 +12,7 @@ mod token;
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use stella_wire::transport::Transport;
@@ -59,12 +60,14 @@ impl fmt::Display for TokenOrigin {
 #[non_exhaustive]
 pub enum ProviderError {
     /// The file with the token cannot be read, or is none.
-    #[error("cannot read the token file {}: {kind}", path.display())]
+    #[error("cannot read the token file {}: {}", path.display(), system_words(*kind, *number))]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        kind: std::io::ErrorKind,
+        /// What is wrong.
+        kind: io::ErrorKind,
+        /// The system's number for it, none where the system found nothing wrong.
+        number: Option<i32>,
     },
     /// The job may not ask for tokens.
     #[error(
@@ -85,6 +88,13 @@ pub enum ProviderError {
     /// The runner's endpoint is no address.
     #[error("ACTIONS_ID_TOKEN_REQUEST_URL is not an address")]
     RunnerAddress,
+}
+
+fn system_words(kind: io::ErrorKind, number: Option<i32>) -> String {
+    match number {
+        Some(number) => io::Error::from_raw_os_error(number).to_string(),
+        None => kind.to_string(),
+    }
 }
 
 /// A provider that is configured here, with all it needs.

@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{Flags, show};
+use crate::config::{Flags, Loaded, Mode, TrustChoice, show};
 use crate::exit::{self, Failure};
-use crate::terminal;
+use crate::{terminal, trust};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -26,6 +26,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, Failure> {
     let loaded = context.load(Flags::default())?;
+    if let Command::Check(_) = command {
+        require_usable(&loaded)?;
+    }
     match command {
         Command::Show(args) if args.json => terminal::say_json(&show::json(&loaded)),
         Command::Show(_) => terminal::say(show::text(&loaded).trim_end()),
@@ -49,4 +52,21 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, Failure> {
         },
     }
     Ok(exit::OK)
+}
+
+/// Refuses what every use would refuse.
+fn require_usable(loaded: &Loaded) -> Result<(), Failure> {
+    if loaded.meant.mode == Mode::Key {
+        return Err(key_mode_is_missing());
+    }
+    match loaded.meant.keyless.trust {
+        Some(TrustChoice::Public) => Err(trust::public_is_missing()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses `mode: key`.
+pub(crate) fn key_mode_is_missing() -> Failure {
+    Failure::usage("signer.signing.mode is key: signing with a managed key is not built in yet")
+        .hint("sign keyless with --keyless, or set the mode to keyless")
 }

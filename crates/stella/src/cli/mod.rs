@@ -10,6 +10,7 @@ mod serve;
 mod trust;
 
 use std::env;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,8 +46,8 @@ Examples:
   stella attest verify --artifact sha256:… --certificate-identity repo:myorg/myrepo:ref:refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
 
-Exit codes: 0 passed, 2 usage, 10-13 nothing that matches, 20-25 refused, 30-32 a service or the token
-(docs/reference/exit-codes.md).";
+Exit codes: 0 passed, 1 failed otherwise, 2 usage, 10-13 nothing that matches, 20-25 refused,
+30-32 a service or the token, 40 the signing key (docs/reference/exit-codes.md).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -91,7 +92,7 @@ impl Context {
         let variable = |name: &str| env::var(name).ok();
         let around = Surroundings {
             variable: &variable,
-            read: &|path| std::fs::read(path),
+            read: &|path| stella_attest::file::read(path, crate::config::MAX_BYTES),
         };
         let loaded = crate::config::load(&flags, &around)
             .map_err(|error| Failure::usage(error.to_string()))?;
@@ -169,9 +170,12 @@ fn listen_to_logs() {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
+    // A file or a pipe keeps what a terminal would have eaten.
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
+        .with_ansi(colours)
         .with_max_level(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .with_target(false)
         .init();
 }

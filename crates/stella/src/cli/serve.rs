@@ -1,11 +1,12 @@
 //! `stella serve`: the private Sigstore as a service, until SIGTERM or SIGINT.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stella_server::listen::{self, Exposure};
-use stella_server::{Description, InstanceError, Sigstore};
+use stella_server::listen::{self, Exposure, ListenError};
+use stella_server::{Description, InstanceError, OwnIssuer, Sigstore};
 use url::Url;
 
 use crate::exit::{self, Failure};
@@ -42,6 +43,28 @@ pub(crate) struct Args {
     /// Offer the own issuer, which gives tokens to whoever has one secret, beyond the loopback interface
     #[arg(long)]
     insecure_dev_issuer: bool,
+
+    /// Do without the own issuer: for sites with real issuers, which DIR/issuers.yaml names
+    #[arg(long, conflicts_with = "insecure_dev_issuer")]
+    no_dev_issuer: bool,
+}
+
+impl Args {
+    const fn exposure(&self) -> Exposure {
+        if self.insecure_dev_issuer {
+            Exposure::InsecureOwnIssuer
+        } else {
+            Exposure::Guarded
+        }
+    }
+
+    const fn own_issuer(&self) -> OwnIssuer {
+        if self.no_dev_issuer {
+            OwnIssuer::Withhold
+        } else {
+            OwnIssuer::Offer
+        }
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<u8, Failure> {
@@ -56,68 +79,119 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
 async fn serve(args: Args) -> Result<u8, Failure> {
     let start = Instant::now();
     let directory = places::instance(args.dir.clone());
-    // 1. The instance: made at the first start, its URL fixed from then on.
-    let (description, address) = prepare(&args, &directory)?;
-    let sigstore = local::open(&directory, Duration::ZERO)
+    let own = args.own_issuer();
+    // 1. What is asked for, and whether it may be: a refused start leaves nothing behind.
+    let place = Place::find(&args, &directory)?;
+    listen::require_guarded(&place.url, place.address, own, args.exposure())
+        .map_err(|error| listen_failure(&error))?;
+    // 2. The socket: who comes early waits in its queue.
+    let listener = listen::bind_address(place.address)
+        .await
+        .map_err(|error| listen_failure(&error))?;
+    // 3. The instance: made at the first start, its URL fixed from then on.
+    if place.is_new {
+        local::init(&directory, &place.url)?;
+    }
+    let sigstore = local::open(&directory, Duration::ZERO, own)
         .await
         .map_err(local::open_failure)?;
-    // 2. The socket.
-    let exposure = if args.insecure_dev_issuer {
-        Exposure::InsecureOwnIssuer
-    } else {
-        Exposure::Guarded
-    };
-    let listener = listen::bind(&sigstore, address, exposure).await.map_err(|error| {
-        Failure::new(exit::USAGE, error.to_string()).hint(
-            "the public URL of an instance is fixed: free the port, or put a proxy before another --listen",
-        )
-    })?;
-    // 3. Serve until told to stop.
-    announce(&sigstore, &description, &directory, start.elapsed());
+    // 4. Serve until told to stop.
+    let address = listener.local_addr().unwrap_or(place.address);
     let stop = stop_signal()?;
+    announce(&sigstore, address, &directory, start.elapsed());
     listen::serve(sigstore, listener, stop).await;
     terminal::tell("stopped");
     Ok(exit::OK)
 }
 
-fn prepare(args: &Args, directory: &Path) -> Result<(Description, SocketAddr), Failure> {
-    match Description::read(directory) {
-        Ok(description) => {
-            if args
-                .url
-                .as_ref()
-                .is_some_and(|url| url.trim_end_matches('/') != description.url)
-            {
-                return Err(Failure::usage(format!("this instance's public URL is {} and cannot change", description.url))
-                    .hint("certificates and log entries name it: make a new instance in another directory"));
-            }
-            let address = match args.listen {
-                Some(address) => address,
-                None => address_of(&description.url)?,
-            };
-            Ok((description, address))
+/// Where an instance is served.
+struct Place {
+    /// Its public URL.
+    url: String,
+    /// The socket's address.
+    address: SocketAddr,
+    /// Whether it is still to be made.
+    is_new: bool,
+}
+
+impl Place {
+    fn find(args: &Args, directory: &Path) -> Result<Self, Failure> {
+        match Description::read(directory) {
+            Ok(description) => Self::of_existing(args, description.url),
+            Err(InstanceError::NotInitialised { .. }) => Self::of_new(args),
+            Err(error) => Err(local::instance_failure(error)),
         }
-        Err(InstanceError::NotInitialised { .. }) => {
-            let default = || {
-                DEFAULT_ADDRESS
-                    .parse()
-                    .map_err(|_| Failure::usage("no address to listen on"))
-            };
-            let address = args.listen.map_or_else(default, Ok)?;
-            if address.port() == 0 && args.url.is_none() {
-                return Err(Failure::usage(
-                    "a new instance needs its port: the public URL is fixed when it is made",
-                ));
-            }
-            let url = args
-                .url
-                .clone()
-                .unwrap_or_else(|| format!("http://{address}"));
-            local::init(directory, &url)?;
-            let description = Description::read(directory).map_err(local::instance_failure)?;
-            Ok((description, address))
+    }
+
+    fn of_existing(args: &Args, url: String) -> Result<Self, Failure> {
+        if args
+            .url
+            .as_ref()
+            .is_some_and(|given| given.trim_end_matches('/') != url)
+        {
+            return Err(Failure::usage(format!(
+                "this instance's public URL is {url} and cannot change"
+            ))
+            .hint(
+                "certificates and log entries name it: make a new instance in another directory",
+            ));
         }
-        Err(error) => Err(local::instance_failure(error)),
+        let address = match args.listen {
+            Some(address) => address,
+            None => address_of(&url)?,
+        };
+        Ok(Self {
+            url,
+            address,
+            is_new: false,
+        })
+    }
+
+    fn of_new(args: &Args) -> Result<Self, Failure> {
+        let default = || {
+            DEFAULT_ADDRESS
+                .parse()
+                .map_err(|_| Failure::usage("no address to listen on"))
+        };
+        let address = args.listen.map_or_else(default, Ok)?;
+        if address.port() == 0 && args.url.is_none() {
+            return Err(Failure::usage(
+                "a new instance needs its port: the public URL is fixed when it is made",
+            ));
+        }
+        let url = args
+            .url
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}"));
+        local::parse_url(&url)?;
+        Ok(Self {
+            url,
+            address,
+            is_new: true,
+        })
+    }
+}
+
+/// Says what to do about a socket that is not opened.
+fn listen_failure(error: &ListenError) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        ListenError::Address { kind, .. } => failure.hint(match kind {
+            io::ErrorKind::AddrInUse => {
+                "another program has the port: stop it, or name a free one with --listen (the public URL of an instance is fixed: then a proxy leads from it to there)"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 are for the system: name another one with --listen, and put a proxy before it"
+            }
+            _ => "name an address of this machine with --listen ADDRESS:PORT",
+        }),
+        ListenError::OwnIssuerExposed { .. } => failure.hint(
+            "listen on 127.0.0.1; or with real issuers in DIR/issuers.yaml do without the own one: --no-dev-issuer",
+        ),
+        ListenError::OwnIssuerPublic { .. } => failure.hint(
+            "a proxy would lead strangers to it: with real issuers in DIR/issuers.yaml do without the own one: --no-dev-issuer",
+        ),
+        _ => failure,
     }
 }
 
@@ -134,10 +208,10 @@ fn address_of(url: &str) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn announce(sigstore: &Sigstore, description: &Description, directory: &Path, elapsed: Duration) {
+fn announce(sigstore: &Sigstore, address: SocketAddr, directory: &Path, elapsed: Duration) {
+    let url = sigstore.url();
     terminal::tell(&format!(
-        "serving {} from {} (ready in {} ms)",
-        description.url,
+        "serving {url} from {} (ready in {} ms)",
         directory.display(),
         elapsed.as_millis()
     ));
@@ -146,11 +220,16 @@ fn announce(sigstore: &Sigstore, description: &Description, directory: &Path, el
         sigstore.rekor_size(),
         sigstore.origin()
     ));
-    terminal::tell(&format!("  trust    stella trust use {}", description.url));
-    terminal::tell(&format!(
-        "  token    stella identity token --dir {}",
-        directory.display()
-    ));
+    if url.split_once("://").map(|(_, host)| host) != Some(address.to_string().as_str()) {
+        terminal::tell(&format!("  listens  on {address}"));
+    }
+    terminal::tell(&format!("  trust    stella trust use {url}"));
+    if sigstore.own_issuer() == OwnIssuer::Offer {
+        terminal::tell(&format!(
+            "  token    stella identity token --dir {}",
+            directory.display()
+        ));
+    }
 }
 
 /// Resolves at SIGTERM or SIGINT.

@@ -9,7 +9,7 @@ use stella_client::network::{Network, NetworkOptions};
 use stella_server::{Clock as _, SystemClock};
 
 use crate::exit::{self, Failure};
-use crate::trust::{self, TrustMaterial};
+use crate::trust::{self, TrustKind, TrustMaterial};
 use crate::{places, terminal};
 
 #[derive(Debug, Subcommand)]
@@ -63,11 +63,15 @@ async fn choose(args: UseArgs) -> Result<u8, Failure> {
         })?),
         None => None,
     };
-    let material = if args.source.contains("://") {
+    if args.source == "public" {
+        return Err(trust::public_is_missing());
+    }
+    let kind = TrustKind::of_choice(&args.source);
+    let material = if kind == TrustKind::Url {
         let network = Network::new(NetworkOptions::default());
         let fetched =
             stella_client::trust::fetch(&network, &args.source, fingerprint.as_ref()).await?;
-        TrustMaterial::of_config(fetched.config, args.source.clone())
+        TrustMaterial::of_config(fetched.config, args.source.clone(), kind)
     } else {
         TrustMaterial::read(Path::new(&args.source))?
     };

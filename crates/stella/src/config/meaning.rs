@@ -194,7 +194,7 @@ pub(crate) fn of(
     trust_elsewhere: TrustElsewhere,
 ) -> Result<Config, ConfigError> {
     let settings = Settings(typed);
-    // Decision 9: what would take the proof away cannot even be loaded.
+    // What would take the proof away cannot even be loaded.
     if !settings.switch(Key::CertificateValidateChain)? {
         return Err(ConfigError::ChainValidationOff {
             at: settings.source(Key::CertificateValidateChain),
@@ -303,7 +303,7 @@ impl Settings<'_> {
         if text.trim().is_empty() {
             return Err(self.refuse(key, Expected::SomeText, None));
         }
-        // Decision 8: what a pull request may put into the environment must not choose whom we talk to.
+        // What a pull request may put into the environment must not choose whom we talk to.
         if text.contains("${") {
             return Err(self.refuse(key, Expected::WithoutVariables, None));
         }
@@ -406,7 +406,7 @@ impl Settings<'_> {
         if text == "public" {
             return Ok(Some(TrustChoice::Public));
         }
-        // Decision 7: an address needs a fingerprint, which only the recorded choice carries.
+        // An address needs a fingerprint, which only the recorded choice carries.
         if text.contains("://") {
             return Err(self.refuse(Key::Trust, Expected::Trust, None));
         }

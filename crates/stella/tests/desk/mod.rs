@@ -210,3 +210,11 @@ pub(crate) fn digest(text: &str) -> String {
         .digest(text.as_bytes())
         .to_string()
 }
+
+/// Requires each of these words in what was said to people.
+#[track_caller]
+pub(crate) fn says(err: &str, words: &[&str]) {
+    for word in words {
+        assert!(err.contains(word), "expected {word:?} in {err:?}");
+    }
+}

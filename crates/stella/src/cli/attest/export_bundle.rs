@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde_json::json;
+use stella_attest::verify::Candidate;
 use stella_bundle::attestation_set::{AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::Bundle;
 
@@ -65,10 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
             "no attestation speaks of this artifact",
         ));
     }
-    let bundles: Vec<Vec<u8>> = candidates
-        .into_iter()
-        .map(|each| each.stored.bytes)
-        .collect();
+    let bundles = healthy(candidates)?;
     if args.include_proofs {
         for bundle in &bundles {
             require_proofs(bundle)?;
@@ -107,6 +105,25 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         args.output.display()
     ));
     Ok(exit::OK)
+}
+
+/// Returns the bundles that can be read, and says which cannot.
+fn healthy(candidates: Vec<Candidate>) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut bundles = Vec::with_capacity(candidates.len());
+    let mut last = None;
+    for candidate in candidates {
+        match candidate.stored.bytes {
+            Ok(bytes) => bundles.push(bytes),
+            Err(damage) => {
+                terminal::tell(&format!("warning: left out: {damage}"));
+                last = Some(damage);
+            }
+        }
+    }
+    match last {
+        Some(damage) if bundles.is_empty() => Err(exit::damaged(&damage)),
+        _ => Ok(bundles),
+    }
 }
 
 /// Requires that a bundle carries what an offline verifier needs.

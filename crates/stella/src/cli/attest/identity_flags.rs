@@ -1,7 +1,7 @@
 //! Who may sign, as flags say it.
 
 use stella_bundle::certificate::Claim;
-use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities};
+use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities, IdentityError};
 use stella_bundle::verify::IdentityRule;
 
 use crate::exit::Failure;
@@ -65,7 +65,7 @@ impl IdentityFlags {
                 identity.with_claim(*claim, value)
             })
         };
-        let identities = identities.map_err(|error| Failure::usage(error.to_string()))?;
+        let identities = identities.map_err(|error| refuse(&error))?;
         let any = AnyOf::new(identities.into_iter().map(with_claims).collect());
         let any = any.ok_or_else(|| Failure::usage("no identity was given"))?;
         Ok(IdentityRule::Given(Identities::AnyOf(any)))
@@ -76,6 +76,18 @@ impl IdentityFlags {
             .iter()
             .map(|text| claim(text))
             .collect()
+    }
+}
+
+fn refuse(error: &IdentityError) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        IdentityError::WildcardInLiteral { .. }
+        | IdentityError::WildcardInProject { .. }
+        | IdentityError::MalformedProject { .. } => failure.hint(
+            "for example --certificate-identity 'repo:myorg/myrepo:.*', or 'repo:myorg/myrepo:ref:refs/tags/.*'",
+        ),
+        _ => failure,
     }
 }
 

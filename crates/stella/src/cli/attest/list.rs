@@ -29,11 +29,11 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let rows: Vec<(String, String, usize)> = candidates
         .iter()
         .map(|each| {
-            (
-                each.stored.digest.to_string(),
-                predicate_type(&each.stored.bytes),
-                each.stored.bytes.len(),
-            )
+            let (predicate_type, size) = match &each.stored.bytes {
+                Ok(bytes) => (predicate_type(bytes), bytes.len()),
+                Err(damage) => (format!("damaged: {damage}"), 0),
+            };
+            (each.stored.digest.to_string(), predicate_type, size)
         })
         .collect();
     if args.json {

@@ -12,8 +12,13 @@ use clap::Subcommand;
 
 pub(super) use sign::nonce;
 
+use stella_bundle::predicate::PredicateType;
+
 use super::Context;
 use crate::exit::Failure;
+
+/// A name with more mistakes than these was another one.
+const MAX_TYPOS: usize = 2;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,4 +42,26 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Sign(args) => super::wait(sign::run(context, args)),
         Command::Verify(args) => verify::run(context, &args),
     }
+}
+
+/// Reads what was typed after `--type`.
+fn predicate_type(typed: &str) -> Result<PredicateType, Failure> {
+    PredicateType::parse(typed).map_err(|error| {
+        let failure = Failure::usage(error.to_string());
+        let nearest = PredicateType::OURS
+            .iter()
+            .flat_map(|ours| ours.names())
+            .map(|name| {
+                (
+                    strsim::damerau_levenshtein(name, &typed.to_lowercase()),
+                    *name,
+                )
+            })
+            .min()
+            .filter(|(distance, _)| *distance <= MAX_TYPOS);
+        match nearest {
+            Some((_, name)) => failure.hint(format!("did you mean {name}?")),
+            None => failure,
+        }
+    })
 }

@@ -1,18 +1,18 @@
 //! `stella attest sign`: gathers what was typed and configured, lets `stella_attest::sign` tell the story, keeps the bundle.
 
 use std::fs;
-use std::io::Read as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
+use stella_attest::file;
 use stella_attest::session::{Services, Session};
 use stella_attest::sign::{self, Signed};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::digest::Digest;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::pem;
-use stella_bundle::predicate::PredicateType;
 use stella_bundle::statement::{COSIGN_SIGN_V1, Statement, Subject};
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::SctRule;
@@ -28,14 +28,14 @@ use stella_wire::transport::Transport;
 use super::source::shelf_failure;
 use crate::artifact::Artifact;
 use crate::cli::Context;
-use crate::config::{Algorithm, Flags, Keyless, Loaded, Mode, SctCheck, TrustElsewhere};
+use crate::config::{Algorithm, Flags, Key, Keyless, Loaded, Mode, SctCheck, TrustElsewhere};
 use crate::exit::{self, Failure};
 use crate::local::Local;
 use crate::trust::{self, TrustMaterial};
 use crate::{places, terminal, token};
 
 /// Predicates larger than this are refused.
-const MAX_PREDICATE: u64 = 64 << 20;
+const MAX_PREDICATE: usize = 64 << 20;
 
 /// Sign a statement about an artifact
 ///
@@ -99,6 +99,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     // 2. How: the configuration, whom to believe, which services.
     let loaded = context.load(flags(&args)?)?;
     let keyless = require_keyless(&loaded, &args)?;
+    if keyless.sct == SctCheck::SkipWhenSigning {
+        terminal::tell(&format!(
+            "note: {} is false: a certificate without an SCT is taken, which verifiers refuse",
+            Key::CertificateRequireSct.path()
+        ));
+    }
     let table = Table::lay(&args, keyless).await?;
     let material = &table.material;
     let trust = material.prepare();
@@ -133,9 +139,16 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         .flat_map(Subject::digests)
         .collect();
     let shelf = stella_attest::shelf::Shelf::new(places::store(args.store.clone()));
-    let digest = shelf.put(&signed.bytes, &subjects).map_err(shelf_failure)?;
+    let digest = shelf
+        .put(&signed.bytes, &subjects)
+        .map_err(|error| shelf_failure(&error))?;
     if let Some(path) = &args.bundle {
-        fs::write(path, &signed.bytes).map_err(|error| Failure::io("write", path, &error))?;
+        fs::write(path, &signed.bytes).map_err(|error| {
+            Failure::io("write", path, &error).hint(format!(
+                "nothing is lost: it was signed and logged, and rests as {digest} in {}",
+                shelf.folder().display()
+            ))
+        })?;
     }
     report(&args, &signed, &digest, &subjects);
     table.clear();
@@ -158,6 +171,11 @@ impl Table {
         if args.dir.is_some() || !is_configured {
             let directory = places::instance(args.dir.clone());
             if args.dir.is_none() {
+                // What a pipeline invents for itself is gone with it, and proves nothing to anyone.
+                if trust::is_ci() {
+                    return Err(Failure::usage("no trust root was chosen, and in CI no instance is made unasked")
+                        .hint("say with whom to sign: `stella trust use FILE | URL`, --trust-config FILE, or --dir DIR"));
+                }
                 terminal::tell(&format!(
                     "note: no trust root was chosen; signing with this machine's own instance in {}",
                     directory.display()
@@ -206,8 +224,7 @@ fn statement(artifacts: &[Artifact], args: &Args) -> Result<Statement, Failure> 
     let (Some(path), Some(predicate_type)) = (&args.predicate, &args.predicate_type) else {
         return Ok(Statement::new(subjects, COSIGN_SIGN_V1, &json!({})));
     };
-    let predicate_type =
-        PredicateType::parse(predicate_type).map_err(|error| Failure::usage(error.to_string()))?;
+    let predicate_type = super::predicate_type(predicate_type)?;
     let bytes = read_predicate(path)?;
     let predicate = predicate_type
         .parse_predicate(&bytes)
@@ -216,30 +233,16 @@ fn statement(artifacts: &[Artifact], args: &Args) -> Result<Statement, Failure> 
 }
 
 fn read_predicate(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Failure::usage(format!(
             "cannot read the predicate {}: {error}",
             path.display()
         ))
     };
-    let mut bytes = Vec::new();
     if path.as_os_str() == "-" {
-        std::io::stdin()
-            .take(MAX_PREDICATE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-    } else {
-        fs::File::open(path)
-            .and_then(|file| file.take(MAX_PREDICATE + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
+        return file::read_from(io::stdin(), MAX_PREDICATE).map_err(failed);
     }
-    if bytes.len() as u64 > MAX_PREDICATE {
-        return Err(Failure::usage(format!(
-            "the predicate {} is larger than {MAX_PREDICATE} bytes",
-            path.display()
-        )));
-    }
-    Ok(bytes)
+    file::read(path, MAX_PREDICATE).map_err(failed)
 }
 
 fn flags(args: &Args) -> Result<Flags, Failure> {
@@ -258,10 +261,7 @@ fn flags(args: &Args) -> Result<Flags, Failure> {
 fn require_keyless<'a>(loaded: &'a Loaded, args: &Args) -> Result<&'a Keyless, Failure> {
     let keyless = &loaded.meant.keyless;
     if !args.keyless && loaded.meant.mode == Mode::Key {
-        return Err(Failure::usage(
-            "signer.signing.mode is key: signing with a managed key is not built in yet",
-        )
-        .hint("sign keyless with --keyless"));
+        return Err(crate::cli::config::key_mode_is_missing());
     }
     if !keyless.is_enabled {
         return Err(Failure::usage(
@@ -331,7 +331,8 @@ fn urls(services: Vec<&stella_bundle::signing_config::Service>) -> Vec<String> {
 fn read_root_bundle(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let refuse =
         |reason: String| Failure::usage(format!("rootBundlePath {}: {reason}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let bytes = file::read(path, pem::MAX_TEXT).map_err(|error| refuse(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| refuse(error.to_string()))?;
     let blocks = pem::decode_all(&text).map_err(|error| refuse(error.to_string()))?;
     let certificates = blocks
         .iter()

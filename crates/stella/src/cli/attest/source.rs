@@ -1,11 +1,13 @@
 //! Where attestations are read from: the files that were named, else this machine's store.
 
-use std::fs;
+use std::io;
 use std::path::PathBuf;
 
+use stella_attest::file;
 use stella_attest::shelf::{Shelf, ShelfError, Stored};
 use stella_attest::verify::{Candidate, Source};
 use stella_bundle::attestation_set;
+use stella_bundle::bundle::MAX_BUNDLE;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 
 use crate::artifact::Artifact;
@@ -32,11 +34,13 @@ impl SourceFlags {
         }
         let mut candidates = Vec::new();
         for path in &self.bundles {
-            let bytes = fs::read(path).map_err(|error| {
-                Failure::usage(format!(
-                    "cannot read the bundle {}: {error}",
-                    path.display()
-                ))
+            let bytes = file::read(path, MAX_BUNDLE).map_err(|error| {
+                let code = match error.kind() {
+                    io::ErrorKind::FileTooLarge => exit::SIGNATURE,
+                    _ => exit::USAGE,
+                };
+                let path = path.display();
+                Failure::new(code, format!("cannot read the bundle {path}: {error}"))
             })?;
             let bundles = attestation_set::bundles_in(&bytes).map_err(|error| {
                 Failure::new(exit::SIGNATURE, format!("{}: {error}", path.display()))
@@ -44,7 +48,10 @@ impl SourceFlags {
             candidates.extend(bundles.into_iter().map(|bytes| {
                 let digest = DigestAlgorithm::Sha256.digest(&bytes);
                 Candidate {
-                    stored: Stored { digest, bytes },
+                    stored: Stored {
+                        digest,
+                        bytes: Ok(bytes),
+                    },
                     source: Source::File,
                 }
             }));
@@ -56,7 +63,7 @@ impl SourceFlags {
         let shelf = self.shelf();
         let mut candidates: Vec<Candidate> = Vec::new();
         for subject in subjects {
-            for stored in shelf.list(subject).map_err(shelf_failure)? {
+            for stored in shelf.list(subject).map_err(|error| shelf_failure(&error))? {
                 if candidates
                     .iter()
                     .all(|each| each.stored.digest != stored.digest)
@@ -78,13 +85,7 @@ impl SourceFlags {
 }
 
 /// Says what to do about a shelf that cannot be used.
-pub(crate) fn shelf_failure(error: ShelfError) -> Failure {
-    let failure = Failure::new(exit::INTERNAL, error.to_string());
-    match error {
-        ShelfError::Corrupted { path, .. } => failure.hint(format!(
-            "the attestation is damaged, not forged: remove {} and fetch or sign it again",
-            path.display()
-        )),
-        _ => failure.hint("choose another folder with --store or STELLA_STORE"),
-    }
+pub(crate) fn shelf_failure(error: &ShelfError) -> Failure {
+    Failure::new(exit::INTERNAL, error.to_string())
+        .hint("choose another folder with --store or STELLA_STORE")
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use stella_attest::verify::{Answer, Demand};
-use stella_bundle::predicate::PredicateType;
 use stella_bundle::verify::{Artifact, LogRule, Policy, SignerPolicy, Verifier};
 use stella_server::{Clock as _, SystemClock};
 
@@ -96,14 +95,25 @@ impl TrustFlags {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     let start = Instant::now();
+    match judge(context, args, start) {
+        // Whoever asked for JSON reads JSON, whatever happened.
+        Err(failure) if args.json => {
+            let elapsed = start.elapsed();
+            terminal::say_json(&output::not_judged(&args.artifact, &failure, elapsed));
+            Ok(failure.code)
+        }
+        other => other,
+    }
+}
+
+fn judge(context: &Context, args: &Args, start: Instant) -> Result<u8, Failure> {
     // 1. What was asked.
     let rule = args.identity.rule()?;
     let predicate_type = args
         .predicate_type
         .as_deref()
-        .map(PredicateType::parse)
-        .transpose();
-    let predicate_type = predicate_type.map_err(|error| Failure::usage(error.to_string()))?;
+        .map(super::predicate_type)
+        .transpose()?;
     let demand = Demand {
         predicate_type: predicate_type.map(|each| each.uri().to_owned()),
     };

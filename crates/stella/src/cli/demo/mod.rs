@@ -6,11 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use stella_attest::file;
 use stella_attest::session::{Services, Session};
 use stella_attest::shelf::{Shelf, Stored};
 use stella_attest::sign::{self, Signed};
 use stella_attest::verify::{Answer, Candidate, Demand, Source};
 use stella_bundle::attestation_set::{self, AttestationSet, TrustedRootCopy};
+use stella_bundle::bundle::MAX_BUNDLE;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities};
 use stella_bundle::key::KeyDetails;
@@ -25,13 +27,13 @@ use stella_client::oidc::{IdentityToken, TokenDemands, TokenOrigin};
 use stella_client::rekor::Rekor;
 use stella_client::tsa::Tsa;
 use stella_server::{
-    Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, Sigstore, SystemClock, TokenRequest,
+    Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, OwnIssuer, Sigstore, SystemClock, TokenRequest,
 };
 use zeroize::Zeroizing;
 
 use crate::artifact;
 use crate::exit::{self, Failure};
-use crate::trust::TrustMaterial;
+use crate::trust::{TrustKind, TrustMaterial};
 use crate::{local, output, terminal};
 
 /// The instance's name; nothing listens there.
@@ -76,12 +78,13 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     story.step(
         "made a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority",
     );
-    let sigstore = local::open(&instance, Duration::ZERO)
+    let sigstore = local::open(&instance, Duration::ZERO, OwnIssuer::Offer)
         .await
         .map_err(local::open_failure)?;
     let config = ClientTrustConfig::parse(sigstore.client_trust_config())
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
-    let material = TrustMaterial::of_config(config, instance.display().to_string());
+    let material =
+        TrustMaterial::of_config(config, instance.display().to_string(), TrustKind::Instance);
     story.step(
         "started it in this process; its trusted root is the only thing believed from here on",
     );
@@ -104,23 +107,19 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
         entry.map_or(-1, |entry| entry.index)
     ));
     let shelf = Shelf::new(directory.join("store"));
-    let digest = shelf
+    shelf
         .put(&signed.bytes, std::slice::from_ref(executable.digest()?))
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
 
     // 4. Verified, and exported with everything that a verifier needs.
-    let stored = Stored {
-        digest,
-        bytes: signed.bytes,
-    };
-    let answer = verify(&material, &executable, stored.clone())?;
+    let answer = verify(&material, &executable, stored(signed.bytes.clone()))?;
     require_passed(&answer)?;
     story.step("verified it while the instance runs:");
     answer.examined.iter().for_each(output::print_attestation);
     let exported = directory.join("attestation-bundle.json");
     let root = directory.join("trusted_root.json");
     let copy = TrustedRootCopy::new(material.root_bytes.clone());
-    let set = AttestationSet::new(executable.digest()?, vec![stored.bytes], vec![copy]);
+    let set = AttestationSet::new(executable.digest()?, vec![signed.bytes], vec![copy]);
     write(&exported, &set.to_json())?;
     write(&root, &material.root_bytes)?;
     story.step(&format!("exported it to {}", exported.display()));
@@ -131,14 +130,14 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     story.step("stopped the instance");
     let material = TrustMaterial::read(&root)?;
     let bytes = read(&exported)?;
-    let answer = verify(&material, &executable, only_bundle(&bytes)?)?;
+    let answer = verify(&material, &executable, stored(only_bundle(&bytes)?))?;
     require_passed(&answer)?;
     story.step("verified offline, from the exported file and the trusted root alone");
 
     // 6. One byte is changed; the proof is void.
     let mut changed = only_bundle(&bytes)?;
-    let position = change_one_byte(&mut changed.bytes)?;
-    let answer = verify(&material, &executable, changed)?;
+    let position = change_one_byte(&mut changed)?;
+    let answer = verify(&material, &executable, stored(changed))?;
     let Err(refusal) = &answer.verdict else {
         return Err(Failure::new(
             exit::INTERNAL,
@@ -279,17 +278,20 @@ fn require_passed(answer: &Answer) -> Result<(), Failure> {
     answer.verdict.as_ref().map_err(exit::refusal).copied()
 }
 
-fn only_bundle(exported: &[u8]) -> Result<Stored, Failure> {
+fn only_bundle(exported: &[u8]) -> Result<Vec<u8>, Failure> {
     let bundles = attestation_set::bundles_in(exported)
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
-    let bytes = bundles
+    bundles
         .into_iter()
         .next()
-        .ok_or_else(|| Failure::new(exit::INTERNAL, "nothing was exported"))?;
-    Ok(Stored {
-        digest: DigestAlgorithm::Sha256.digest(&bytes),
-        bytes,
-    })
+        .ok_or_else(|| Failure::new(exit::INTERNAL, "nothing was exported"))
+}
+
+fn stored(bundle: Vec<u8>) -> Stored {
+    Stored {
+        digest: DigestAlgorithm::Sha256.digest(&bundle),
+        bytes: Ok(bundle),
+    }
 }
 
 /// Changes one base64 digit in the middle of the signed payload.
@@ -311,5 +313,5 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| Failure::io("read", path, &error))
+    file::read(path, MAX_BUNDLE).map_err(|error| Failure::io("read", path, &error))
 }

@@ -1,0 +1,53 @@
+//! One way to read a file that somebody else may have written: no further than its bound.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Reads a file of at most `limit` bytes. A device that never ends is left after one byte more.
+///
+/// # Errors
+/// Of the kind `FileTooLarge` for a larger file; else what the system says.
+pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    read_from(File::open(path)?, limit)
+}
+
+/// Reads at most `limit` bytes from what is open already, such as standard input.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(source: impl io::Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    source.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        let message = format!("larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_one_without_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "four").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"four");
+        let kind = |path: &Path, limit| read(path, limit).unwrap_err().kind();
+        assert_eq!(kind(&path, 3), io::ErrorKind::FileTooLarge);
+        #[cfg(unix)]
+        assert_eq!(
+            kind(Path::new("/dev/zero"), 4096),
+            io::ErrorKind::FileTooLarge
+        );
+        assert_eq!(
+            kind(folder.path().join("none").as_path(), 4),
+            io::ErrorKind::NotFound
+        );
+    }
+}
