@@ -91,7 +91,7 @@ pub enum OpenError {
     #[error(transparent)]
     Instance(#[from] InstanceError),
     /// A log could not be opened.
-    #[error("the {log} log cannot be opened: {error}")]
+    #[error("the {log} log cannot be used: {error}")]
     Log {
         /// `ct` or `rekor`.
         log: &'static str,
@@ -281,6 +281,16 @@ impl Sigstore {
         self.0.rekor.log().size()
     }
 
+    /// Requires that both logs take entries.
+    ///
+    /// # Errors
+    /// `Log`: a disk that failed leaves nobody knowing what is durable, so the log stopped; a new start reads what is
+    /// there and goes on from it.
+    pub fn require_running(&self) -> Result<(), OpenError> {
+        let stopped = |(log, error)| OpenError::Log { log, error };
+        self.0.require_running().map_err(stopped)
+    }
+
     /// Stops both logs after what waits in them is durable and in tiles. Later requests to them get 503.
     pub fn close(&self) {
         self.0.rekor.log().close();
@@ -397,14 +407,19 @@ impl Services {
         self.issuer.as_ref().ok_or_else(reading::not_found)
     }
 
-    /// Ready: both logs take entries. A log that stopped stays so until the process starts again.
-    fn ready(&self) -> Result<Response, Problem> {
+    /// Requires that both logs take entries. A log that stopped stays so until the process starts again.
+    fn require_running(&self) -> Result<(), (&'static str, LogError)> {
         for (name, log) in [("rekor", self.rekor.log()), ("ct", self.ct.log())] {
-            if let Err(error) = log.require_running() {
-                let message = format!("the {name} log takes no entries");
-                return Err(Problem::new(Code::Unavailable, message, "NOT_READY").because(error));
-            }
+            log.require_running().map_err(|error| (name, error))?;
         }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<Response, Problem> {
+        self.require_running().map_err(|(name, error)| {
+            let message = format!("the {name} log takes no entries");
+            Problem::new(Code::Unavailable, message, "NOT_READY").because(error)
+        })?;
         Ok(answer::json(StatusCode::OK, r#"{"status":"READY"}"#))
     }
 

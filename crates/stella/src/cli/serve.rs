@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stella_server::listen::{self, Exposure, ListenError};
-use stella_server::{Description, InstanceError, OwnIssuer, Sigstore};
+use stella_server::{Description, InstanceError, OpenError, OwnIssuer, Sigstore};
 use url::Url;
 
 use crate::exit::{self, Failure};
@@ -14,6 +14,8 @@ use crate::{local, places, terminal};
 
 /// Where a new instance listens when nothing is said.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8470";
+/// How often the logs are looked at.
+const WATCH: Duration = Duration::from_secs(1);
 /// Its public URL then.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8470";
 
@@ -99,9 +101,34 @@ async fn serve(args: Args) -> Result<u8, Failure> {
     let address = listener.local_addr().unwrap_or(place.address);
     let stop = stop_signal()?;
     announce(&sigstore, address, &directory, start.elapsed());
-    listen::serve(sigstore, listener, stop).await;
+    let running = sigstore.clone();
+    let mut failure = None;
+    let end = async {
+        tokio::select! {
+            () = stop => {}
+            error = stopped(&running) => failure = Some(error),
+        }
+    };
+    listen::serve(sigstore, listener, end).await;
     terminal::tell("stopped");
-    Ok(exit::OK)
+    match failure {
+        // Nothing that was acknowledged is lost; what nobody knows to be durable was not acknowledged.
+        Some(error) => Err(Failure::new(exit::INTERNAL, error.to_string()).hint(
+            "make room or mend the disk, see what is there with `stella log fsck`, and start again",
+        )),
+        None => Ok(exit::OK),
+    }
+}
+
+/// Waits until a log stops: a service that cannot record must not look alive to whoever restarts it.
+async fn stopped(sigstore: &Sigstore) -> OpenError {
+    let mut look = tokio::time::interval(WATCH);
+    loop {
+        look.tick().await;
+        if let Err(error) = sigstore.require_running() {
+            return error;
+        }
+    }
 }
 
 /// Where an instance is served.
