@@ -7,7 +7,7 @@ use const_oid::ObjectIdentifier;
 use crate::asn1::{self, Asn1Error, Reader, Tlv, tag};
 use crate::certificate::Certificate;
 use crate::digest::{Digest, DigestAlgorithm};
-use crate::key::{KeyError, KeyKind, Scheme, sha256};
+use crate::key::{KeyError, Scheme, sha256};
 use crate::time::UnixTime;
 
 /// Tokens larger than this are refused; with a whole chain they have about 6 KiB.
@@ -478,14 +478,6 @@ fn names_certificate_v1(value: Tlv<'_>, certificate: &Certificate) -> Result<boo
 /// Returns a short name of a token for reports: the first bytes of its hash.
 pub fn short_name(response: &[u8]) -> String {
     hex::encode(&sha256(response)[..8])
-}
-
-/// Says whether a key may sign timestamps that every released client accepts.
-pub const fn is_common_signer(kind: KeyKind) -> bool {
-    matches!(
-        kind,
-        KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::Rsa { .. }
-    )
 }
 
 #[cfg(test)]

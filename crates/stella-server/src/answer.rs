@@ -36,37 +36,24 @@ pub(crate) fn typed(kind: &'static str, body: impl Into<Bytes>) -> Response {
 
 /// A public document that may change: discovery, key sets, trust files.
 pub(crate) fn document(kind: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = with(StatusCode::OK, HeaderValue::from_static(kind), body);
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, NO_CACHE);
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    response
+    for_everyone(typed(kind, body), NO_CACHE)
 }
 
 /// Text that changes with every entry: a checkpoint.
 pub(crate) fn checkpoint(text: String) -> Response {
-    let mut response = with(StatusCode::OK, TEXT, text);
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, NO_CACHE);
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    response
+    for_everyone(with(StatusCode::OK, TEXT, text), NO_CACHE)
 }
 
 /// Bytes that never change under this path.
 pub(crate) fn immutable(body: impl Into<Bytes>) -> Response {
-    let mut response = with(StatusCode::OK, BYTES, body);
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, IMMUTABLE);
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    for_everyone(with(StatusCode::OK, BYTES, body), IMMUTABLE)
+}
+
+/// Lets pages of any origin read an answer, and says how long it stays true.
+fn for_everyone(mut response: Response, cache: HeaderValue) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, cache);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
     response
 }
 

@@ -102,11 +102,6 @@ impl SubjectPattern {
         })
     }
 
-    /// Says whether the pattern writes GitHub's ids, which survive a renamed or re-created repository.
-    pub fn has_ids(&self) -> bool {
-        self.names.iter().all(|each| each.id.is_some())
-    }
-
     pub(super) fn compare(
         &self,
         issuer: &str,

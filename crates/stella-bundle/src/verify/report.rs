@@ -1,5 +1,7 @@
 //! What verification found: every fact, the outcome of every check, and one verdict.
 
+use std::sync::Arc;
+
 use super::error::{EntryError, VerifyError};
 use crate::certificate::{Certificate, Claim};
 use crate::identity::Compared;
@@ -169,8 +171,8 @@ pub struct SctFact {
 /// The result of verifying one bundle.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Everything that was found.
-    pub facts: Facts,
+    /// Everything that was found; shared with the verdict, because a statement may be large.
+    pub facts: Arc<Facts>,
     /// How every check ended, in order.
     pub checks: Vec<(Check, Outcome)>,
     /// The verdict: the first failure in order refuses.
@@ -188,12 +190,12 @@ impl Report {
 /// A bundle that passed. It can be made only by [`super::Verifier::verify`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
-    facts: Facts,
+    facts: Arc<Facts>,
 }
 
 impl Verified {
     /// Returns what was found; all of it was verified under the policy.
-    pub const fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &Facts {
         &self.facts
     }
 }
@@ -254,14 +256,15 @@ impl Recorder {
             Outcome::Failed(error) => Some(error.clone()),
             _ => None,
         });
+        let facts = Arc::new(self.facts);
         let verdict = match failure {
             Some(error) => Err(error),
             None => Ok(Verified {
-                facts: self.facts.clone(),
+                facts: Arc::clone(&facts),
             }),
         };
         Report {
-            facts: self.facts,
+            facts,
             checks,
             verdict,
         }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use clap::Subcommand;
 use serde_json::json;
+use stella_bundle::chain::Authority;
 use stella_bundle::digest::Digest;
+use stella_bundle::time::Validity;
 use stella_client::network::{Network, NetworkOptions};
 use stella_server::{Clock as _, SystemClock};
 
@@ -106,31 +108,27 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
             .hint("record one with `stella trust use FILE | URL`"));
     };
     let trust = material.prepare();
-    let authorities: Vec<_> = trust
-        .authorities()
-        .iter()
-        .map(|each| (each.uri().to_owned(), each.validity().to_string()))
-        .collect();
-    let stamping: Vec<_> = trust
-        .timestamp_authorities()
-        .iter()
-        .map(|each| (each.uri().to_owned(), each.validity().to_string()))
-        .collect();
-    let logs: Vec<_> = trust
+    let authorities = |list: &[Authority]| -> Vec<_> {
+        let row = |each: &Authority| (each.uri().to_owned(), each.validity().to_string());
+        list.iter().map(row).collect()
+    };
+    let log = |url: &str, validity: Validity| (url.to_owned(), validity.to_string());
+    let logs = trust
         .logs()
         .iter()
-        .map(|each| (each.url.clone(), each.validity.to_string()))
-        .collect();
-    let ct_logs: Vec<_> = trust
+        .map(|each| log(&each.url, each.validity));
+    let ct_logs = trust
         .ct_logs()
         .iter()
-        .map(|each| (each.url.clone(), each.validity.to_string()))
-        .collect();
+        .map(|each| log(&each.url, each.validity));
     let parts = [
-        ("certificate authorities", authorities),
-        ("timestamp authorities", stamping),
-        ("logs", logs),
-        ("CT logs", ct_logs),
+        ("certificate authorities", authorities(trust.authorities())),
+        (
+            "timestamp authorities",
+            authorities(trust.timestamp_authorities()),
+        ),
+        ("logs", logs.collect()),
+        ("CT logs", ct_logs.collect()),
     ];
     if args.json {
         let list = |list: &[(String, String)]| {
