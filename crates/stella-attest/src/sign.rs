@@ -8,7 +8,7 @@ use stella_bundle::identity::Identities;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::statement::Statement;
 use stella_bundle::verify::{
-    Artifact, IdentityRule, Policy, SignerPolicy, Verified, Verifier, VerifyError,
+    Artifact, CertificateRule, IdentityRule, Policy, Verified, Verifier, VerifyError,
 };
 use stella_client::error::ClientError;
 use stella_client::fulcio::CertificateDemands;
@@ -153,8 +153,14 @@ fn self_check(
     bytes: &[u8],
 ) -> Result<Verified, SignError> {
     let rule = IdentityRule::Given(Identities::AnyoneUnsafe);
-    let mut policy = Policy::new(SignerPolicy::Certificate(rule));
-    policy.sct = session.sct;
+    let rule = CertificateRule {
+        sct: session.sct,
+        ..CertificateRule::strict(rule)
+    };
+    let policy = Policy {
+        certificates: Some(rule),
+        keys: None,
+    };
     let bundle = Bundle::parse(bytes)?;
     let digests: Vec<Digest> = statement
         .subject

@@ -2,6 +2,8 @@
 //!
 //! Whether an entry *counts* is decided in [`crate::verify`].
 
+pub(crate) mod recorded;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -46,6 +48,26 @@ pub struct LogEntry {
     pub canonicalized_body: Vec<u8>,
 }
 
+impl LogEntry {
+    /// Returns what Rekor v1's promise signs: RFC 8785 JSON of body, time, log and index (rekor `types/log_entry`).
+    pub fn promised(&self) -> Vec<u8> {
+        format!(
+            r#"{{"body":"{}","integratedTime":{},"logID":"{}","logIndex":{}}}"#,
+            json::encode_base64(&self.canonicalized_body),
+            self.integrated_time,
+            hex::encode(&self.log_id.key_id),
+            self.log_index,
+        )
+        .into_bytes()
+    }
+
+    /// Returns the proof when it leads to a checkpoint; without one nobody signed its root.
+    pub fn proof_with_checkpoint(&self) -> Option<&InclusionProof> {
+        let leads = |proof: &&InclusionProof| !proof.checkpoint.envelope.is_empty();
+        self.inclusion_proof.as_ref().filter(leads)
+    }
+}
+
 /// A log's id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,6 +87,13 @@ pub struct KindVersion {
     /// `0.0.1`, `0.0.2`.
     #[serde(deserialize_with = "json::or_default", default)]
     pub version: String,
+}
+
+impl KindVersion {
+    /// Says whether Rekor v2 writes such entries.
+    pub fn is_v2(&self) -> bool {
+        self.version == "0.0.2" && matches!(self.kind.as_str(), "hashedrekord" | "dsse")
+    }
 }
 
 impl std::fmt::Display for KindVersion {
@@ -125,6 +154,19 @@ pub enum EntryVerifier {
     PublicKey(Vec<u8>),
 }
 
+impl EntryVerifier {
+    /// Returns the names and values of a canonical `verifier`, in order and without the braces.
+    pub(crate) fn to_words(&self, details: KeyDetails) -> String {
+        let details = details.name();
+        let (name, der) = match self {
+            Self::Certificate(der) => ("x509Certificate", der),
+            Self::PublicKey(spki) => ("publicKey", spki),
+        };
+        let der = json::encode_base64(der);
+        format!(r#""keyDetails":"{details}","{name}":{{"rawBytes":"{der}"}}"#)
+    }
+}
+
 /// The content of a `hashedrekord` 0.0.2 entry: this key signed this digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedRekord {
@@ -155,17 +197,7 @@ impl HashedRekord {
         let digest = json::encode_base64(self.digest.bytes());
         let algorithm = self.digest.algorithm().sigstore_name();
         let signature = json::encode_base64(&self.signature);
-        let details = self.details.name();
-        let verifier = match &self.verifier {
-            EntryVerifier::Certificate(der) => format!(
-                r#""keyDetails":"{details}","x509Certificate":{{"rawBytes":"{}"}}"#,
-                json::encode_base64(der)
-            ),
-            EntryVerifier::PublicKey(spki) => format!(
-                r#""keyDetails":"{details}","publicKey":{{"rawBytes":"{}"}}"#,
-                json::encode_base64(spki)
-            ),
-        };
+        let verifier = self.verifier.to_words(self.details);
         format!(
             r#"{{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{{"hashedRekordV002":{{"data":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":{{"content":"{signature}","verifier":{{{verifier}}}}}}}}}}}"#
         )

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::error::{EntryError, VerifyError};
 use crate::certificate::{Certificate, Claim};
+use crate::entry::{KindVersion, LogEntry};
 use crate::identity::Compared;
+use crate::key::PublicKey;
 use crate::statement::Statement;
 use crate::time::UnixTime;
 
@@ -81,7 +83,9 @@ pub enum Standing {
 pub struct Facts {
     /// Who signed, by the certificate.
     pub signer: Option<SignerFact>,
-    /// When, by authorities that the trusted root knows.
+    /// Which managed key signed.
+    pub key: Option<KeyFact>,
+    /// When, by authorities and logs that the trusted root knows; earliest first.
     pub times: Vec<AuthenticTime>,
     /// Timestamps of unknown authorities: they count for nothing.
     pub ignored_timestamps: usize,
@@ -91,8 +95,21 @@ pub struct Facts {
     pub scts: Vec<SctFact>,
     /// What was signed, when it is a statement.
     pub statement: Option<Statement>,
-    /// The comparisons with the identity that matched.
+    /// The comparisons with the first identity that matched.
     pub identity: Vec<Compared>,
+    /// Which of the policy's identities match, by their places in its list.
+    pub matched: Vec<usize>,
+}
+
+/// Which managed key signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFact {
+    /// Its place in the policy's list.
+    pub index: usize,
+    /// The key.
+    pub key: PublicKey,
+    /// The hint that the bundle gives.
+    pub hint: String,
 }
 
 /// Who signed, by the certificate.
@@ -140,8 +157,19 @@ impl SignerFact {
 pub struct AuthenticTime {
     /// When.
     pub time: UnixTime,
-    /// The authority's address.
+    /// The address of the timestamp authority, or of the log.
     pub authority: String,
+    /// What said so.
+    pub clock: Clock,
+}
+
+/// What tells an authenticated time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Clock {
+    /// The promise of a Rekor v1 log (SET): the log's own clock.
+    Log,
+    /// An RFC 3161 timestamp authority.
+    TimestampAuthority,
 }
 
 /// A log entry.
@@ -149,14 +177,42 @@ pub struct AuthenticTime {
 pub struct LogFact {
     /// The checkpoint's origin, or the log's id in hex when there is none.
     pub origin: String,
-    /// The leaf's index.
+    /// What the entry is.
+    pub kind: KindVersion,
+    /// The leaf's index (v1: over all shards).
     pub index: i64,
+    /// How inclusion was shown, none when the entry does not count.
+    pub evidence: Option<LogEvidence>,
     /// Size of the tree that the checkpoint commits to.
     pub tree_size: Option<u64>,
     /// Witnesses of the policy that cosigned the checkpoint.
     pub witnesses: Vec<String>,
     /// Why it does not count, none when it does.
     pub ignored: Option<EntryError>,
+}
+
+impl LogFact {
+    /// Returns what an entry says of itself; nothing of it is verified yet.
+    pub(super) fn of(entry: &LogEntry) -> Self {
+        Self {
+            origin: hex::encode(&entry.log_id.key_id),
+            kind: entry.kind_version.clone(),
+            index: entry.log_index,
+            evidence: None,
+            tree_size: None,
+            witnesses: Vec::new(),
+            ignored: None,
+        }
+    }
+}
+
+/// How inclusion in a log was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEvidence {
+    /// By a promise of the log (SET).
+    Promise,
+    /// By an audit path to a signed checkpoint.
+    Proof,
 }
 
 /// An SCT.
