@@ -3,8 +3,10 @@
 //! A value is literal. Only one that begins with `repo:` or `project_path:` is a *subject pattern*, compared with the
 //! Token Subject (or, for certificates that lack it, translated into claims). No claim is ever made up.
 
+mod expression;
 mod pattern;
 
+pub use expression::{Expression, Reach};
 pub use pattern::SubjectPattern;
 
 use crate::certificate::{Certificate, Claim};
@@ -26,11 +28,25 @@ pub enum IdentityError {
         /// `certificate identity` or `certificate OIDC issuer`.
         part: &'static str,
     },
+    /// The expression does not begin with a literal scheme, host and path segment, or has an alternative beside it.
+    #[error(
+        "{value:?} does not begin with one owner to the letter: write https://HOST/OWNER/ with every dot as \\., and no | beside it"
+    )]
+    ExpressionTooWide {
+        /// The value.
+        value: String,
+    },
     /// The value has control characters or is longer than [`MAX_IDENTITY`].
     #[error("{part} is too long or holds control characters")]
     Malformed {
         /// `certificate identity` or `certificate OIDC issuer`.
         part: &'static str,
+    },
+    /// The text is no regular expression, or a huge one.
+    #[error("{value:?} is no regular expression that can be used")]
+    MalformedExpression {
+        /// The value.
+        value: String,
     },
     /// `.*` stands in a literal value.
     #[error(
@@ -71,6 +87,8 @@ pub struct CertificateIdentity {
 pub enum IdentityValue {
     /// The whole subjectAltName.
     AlternativeName(String),
+    /// A regular expression over the whole subjectAltName.
+    Expression(Expression),
     /// A subject pattern.
     Pattern(SubjectPattern),
     /// The whole Token Subject.
@@ -83,6 +101,7 @@ impl std::fmt::Display for IdentityValue {
             Self::AlternativeName(text) | Self::TokenSubject(text) => {
                 formatter.write_str(&escape(text))
             }
+            Self::Expression(expression) => formatter.write_str(&escape(expression.text())),
             Self::Pattern(pattern) => formatter.write_str(&escape(&pattern.text)),
         }
     }
@@ -154,6 +173,24 @@ impl CertificateIdentity {
         Self::new(IdentityValue::TokenSubject(subject.to_owned()), issuer)
     }
 
+    /// Takes the whole subjectAltName, to the letter, whatever it begins with.
+    ///
+    /// # Errors
+    /// `Empty`, `Malformed`.
+    pub fn of_alternative_name(name: &str, issuer: &str) -> Result<Self, IdentityError> {
+        require_text("certificate identity", name)?;
+        Self::new(IdentityValue::AlternativeName(name.to_owned()), issuer)
+    }
+
+    /// Reads `--certificate-identity-regexp`: an expression over the whole subjectAltName, anchored at both ends.
+    ///
+    /// # Errors
+    /// `Empty`, `Malformed`, `MalformedExpression`; `ExpressionTooWide` unless the reach is unsafe.
+    pub fn of_expression(text: &str, issuer: &str, reach: Reach) -> Result<Self, IdentityError> {
+        let expression = Expression::parse(text, reach)?;
+        Self::new(IdentityValue::Expression(expression), issuer)
+    }
+
     fn new(value: IdentityValue, issuer: &str) -> Result<Self, IdentityError> {
         require_text("certificate OIDC issuer", issuer)?;
         Ok(Self {
@@ -175,6 +212,11 @@ impl CertificateIdentity {
         &self.value
     }
 
+    /// Returns the claims that must hold beside them.
+    pub fn claims(&self) -> &[(Claim, String)] {
+        &self.claims
+    }
+
     /// Returns the issuer.
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -187,6 +229,15 @@ impl CertificateIdentity {
             IdentityValue::AlternativeName(wanted) => {
                 let found = only_identity(certificate);
                 compared.push(exact("subjectAltName", wanted, found));
+            }
+            IdentityValue::Expression(expression) => {
+                let found = only_identity(certificate);
+                compared.push(Compared {
+                    what: "subjectAltName",
+                    expected: expression.text().to_owned(),
+                    found: found.map(str::to_owned),
+                    agrees: found.is_some_and(|name| expression.matches(name)),
+                });
             }
             IdentityValue::TokenSubject(wanted) => {
                 compared.push(exact(

@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Crates without clock, disk, network, environment or randomness.
-pub(super) const PURE: [&str; 3] = ["stella-bundle", "stella-tlog", "stella-wire"];
+pub(super) const PURE: [&str; 4] = ["stella-bundle", "stella-policy", "stella-tlog", "stella-wire"];
 
 /// What a pure crate may use besides earlier pure crates: mathematics, formats and words, nothing that acts.
-const PURE_MAY_USE: [&str; 15] = [
+const PURE_MAY_USE: [&str; 18] = [
     "aws-lc-rs",
     "base64",
     "bytes",
@@ -21,9 +21,12 @@ const PURE_MAY_USE: [&str; 15] = [
     "hex",
     "http",
     "jiff",
+    "regex",
     "serde",
+    "serde-saphyr",
     "serde_json",
     "sha2",
+    "strsim",
     "thiserror",
     "url",
     "zeroize",

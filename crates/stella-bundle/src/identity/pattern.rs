@@ -69,6 +69,11 @@ fn is_digits(text: &str) -> bool {
 }
 
 impl SubjectPattern {
+    /// Returns the pattern as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, IdentityError> {
         let value = || text.to_owned();
         let (platform, after) = match (
