@@ -15,10 +15,8 @@ use stella_tlog::tree::{LeafIndex, TreeSize};
 use stella_bundle::time::UnixTime;
 use stella_keys::{EphemeralKey, Signer as _};
 
-/// Where the forge's leaf stands: a left and a right neighbour make a proof with both kinds of steps.
-const INDEX: u64 = 2;
-/// So many leaves has every tree of the forge.
-const SIZE: u64 = 5;
+/// So many foreign leaves stand before and after the forge's: proofs have both kinds of steps.
+const NEIGHBOURS: usize = 2;
 /// By so much the index over all shards exceeds the index in the tree (Rekor v1).
 const SHARD: i64 = 1000;
 
@@ -60,18 +58,48 @@ impl ForgeLog {
         self.verifier_key().log_id()
     }
 
-    /// Returns the entry for `body`, with promise and proof as asked.
+    /// Returns the entries for bodies that share one checkpoint, with promise and proof as asked.
     #[must_use]
-    pub fn entry(
+    pub fn entries(
         &self,
         form: &super::EntryForm,
-        body: &[u8],
+        bodies: &[Vec<u8>],
         time: UnixTime,
         cosigner: Option<Cosigner<'_>>,
-    ) -> Value {
+    ) -> Vec<Value> {
+        let foreign = |at: usize| hash::leaf(&at.to_be_bytes());
+        let leaves = (0..NEIGHBOURS)
+            .map(foreign)
+            .chain(bodies.iter().map(|body| hash::leaf(body)))
+            .chain((NEIGHBOURS..2 * NEIGHBOURS).map(foreign));
+        let tree = Leaves(leaves.collect());
+        let size = TreeSize(tree.0.len() as u64);
+        let root = super::must(proof::root(&tree, size));
+        let note = self.note(size.0, root, cosigner);
+        let entry = |(at, body): (usize, &Vec<u8>)| {
+            let index = (NEIGHBOURS + at) as u64;
+            let mut entry = self.entry(form, body, index, time);
+            if form.proof {
+                let path = super::must(proof::prove_inclusion(&tree, LeafIndex(index), size));
+                let hash = |hash: &Hash| encode_base64(hash.as_bytes());
+                entry["inclusionProof"] = json!({
+                    "logIndex": index.to_string(),
+                    "rootHash": hash(&root),
+                    "treeSize": size.0.to_string(),
+                    "hashes": path.iter().map(hash).collect::<Vec<_>>(),
+                    "checkpoint": {"envelope": note},
+                });
+            }
+            entry
+        };
+        bodies.iter().enumerate().map(entry).collect()
+    }
+
+    /// Returns an entry without its proof.
+    fn entry(&self, form: &super::EntryForm, body: &[u8], index: u64, time: UnixTime) -> Value {
         let (kind, version) = form.kind;
         let is_v2 = self.key.public_key().kind() == KeyKind::Ed25519;
-        let place = i64::try_from(INDEX).unwrap_or_default();
+        let place = i64::try_from(index).unwrap_or_default();
         let mut entry = LogEntry {
             log_index: if is_v2 { place } else { place + SHARD },
             integrated_time: if is_v2 { 0 } else { time.seconds() },
@@ -90,35 +118,7 @@ impl ForgeLog {
             let promise = super::sign(&self.key, &entry.promised());
             value["inclusionPromise"] = json!({"signedEntryTimestamp": encode_base64(&promise)});
         }
-        if form.proof {
-            value["inclusionProof"] = self.proof(body, cosigner);
-        }
         value
-    }
-
-    fn proof(&self, body: &[u8], cosigner: Option<Cosigner<'_>>) -> Value {
-        let leaf = |at: u64| match at {
-            INDEX => hash::leaf(body),
-            other => hash::leaf(&other.to_be_bytes()),
-        };
-        let tree = Leaves((0..SIZE).map(leaf).collect());
-        let root = super::must(proof::root(&tree, TreeSize(SIZE)));
-        let path = super::must(proof::prove_inclusion(
-            &tree,
-            LeafIndex(INDEX),
-            TreeSize(SIZE),
-        ));
-        let hashes: Vec<String> = path
-            .iter()
-            .map(|hash| encode_base64(hash.as_bytes()))
-            .collect();
-        json!({
-            "logIndex": INDEX.to_string(),
-            "rootHash": encode_base64(root.as_bytes()),
-            "treeSize": SIZE.to_string(),
-            "hashes": hashes,
-            "checkpoint": {"envelope": self.note(SIZE, root, cosigner)},
-        })
     }
 
     /// Returns the signed checkpoint of a head.

@@ -433,17 +433,41 @@ impl Forge {
     /// Signs, logs and stamps with a key and its certificate.
     #[must_use]
     pub fn assemble(&self, form: &Form, key: &EphemeralKey, leaf: Option<Vec<u8>>) -> Forged {
-        // 1. The signature.
+        let mut all = self.assemble_many(form, key, leaf, 1);
+        Forged {
+            bundle: all.swap_remove(0),
+            policy: self.policy(form, key),
+        }
+    }
+
+    /// Makes bundles that share one certificate, or key, and one checkpoint of each log.
+    #[must_use]
+    pub fn make_many(&self, form: &Form, count: usize) -> Vec<Value> {
+        let key = key(form.algorithm);
+        let leaf = match form.material {
+            Material::Key => None,
+            _ => Some(self.leaf(form, &key, |_| {})),
+        };
+        self.assemble_many(form, &key, leaf, count)
+    }
+
+    fn assemble_many(
+        &self,
+        form: &Form,
+        key: &EphemeralKey,
+        leaf: Option<Vec<u8>>,
+        count: usize,
+    ) -> Vec<Value> {
+        // 1. The signatures.
         let payload = statement();
         let message = match form.what {
             What::Message => ARTIFACT.to_vec(),
             What::Statement => envelope::pae(IN_TOTO, &payload),
         };
-        let signature = sign(key, &message);
+        let signatures: Vec<Vec<u8>> = (0..count).map(|_| sign(key, &message)).collect();
         let hash = form.algorithm.hash().unwrap_or(DigestAlgorithm::Sha256);
-        let hint = encode_base64(&key.public_key().key_id());
-        // 2. The entries.
-        let parts = log::BodyParts {
+        // 2. The entries, for each log those of all signatures.
+        let parts = |signature| log::BodyParts {
             pem: match &leaf {
                 Some(der) => pem::encode("CERTIFICATE", der),
                 None => key.public_key().to_pem(),
@@ -453,7 +477,7 @@ impl Forge {
                 None => ("publicKey", key.public_key().spki().to_vec()),
             },
             details: form.algorithm.name(),
-            signature: &signature,
+            signature,
             message: &message,
             hash,
             payload: &payload,
@@ -462,56 +486,41 @@ impl Forge {
             name: "witness.example.com",
             key: &self.witness,
         });
-        let entry = |each: &EntryForm| {
+        let entries_of = |each: &EntryForm| {
             let is_v2 = each.kind.1 == "0.0.2" && each.kind.0 != "intoto";
             let log = if is_v2 { &self.rekor_2 } else { &self.rekor_1 };
-            log.entry(each, &parts.body(each.kind), NOW, cosigner)
+            let body = |signature| parts(signature).body(each.kind);
+            let bodies: Vec<Vec<u8>> = signatures.iter().map(|each| body(each)).collect();
+            log.entries(each, &bodies, NOW, cosigner)
         };
-        let entries: Vec<Value> = form.entries.iter().map(entry).collect();
-        // 3. The bundle.
-        let stamp = |each: &Certified| json!({"signedTimestamp": encode_base64(&self.stamp(each, &signature, NOW))});
-        let stamps: Vec<Value> = self
-            .timestamping
-            .iter()
-            .take(form.timestamps)
-            .map(stamp)
-            .collect();
-        let mut material = match (form.material, &leaf) {
-            (Material::Certificate, Some(der)) => {
-                json!({"certificate": {"rawBytes": encode_base64(der)}})
-            }
-            (Material::Chain, Some(der)) => json!({"x509CertificateChain": {"certificates": [
-                {"rawBytes": encode_base64(der)},
-                {"rawBytes": encode_base64(self.intermediate.certificate.der())},
-            ]}}),
-            _ => json!({"publicKey": {"hint": hint}}),
+        let logs: Vec<Vec<Value>> = form.entries.iter().map(entries_of).collect();
+        // 3. The bundles.
+        let hint = encode_base64(&key.public_key().key_id());
+        let bundle = |(at, signature): (usize, &Vec<u8>)| {
+            let mut material = match (form.material, &leaf) {
+                (Material::Certificate, Some(der)) => {
+                    json!({"certificate": {"rawBytes": encode_base64(der)}})
+                }
+                (Material::Chain, Some(der)) => json!({"x509CertificateChain": {"certificates": [
+                    {"rawBytes": encode_base64(der)},
+                    {"rawBytes": encode_base64(self.intermediate.certificate.der())},
+                ]}}),
+                _ => json!({"publicKey": {"hint": hint}}),
+            };
+            let stamp = |each: &Certified| json!({"signedTimestamp": encode_base64(&self.stamp(each, signature, NOW))});
+            let stamps = self.timestamping.iter().take(form.timestamps).map(stamp);
+            material["tlogEntries"] = logs.iter().map(|entries| entries[at].clone()).collect();
+            material["timestampVerificationData"] =
+                json!({"rfc3161Timestamps": stamps.collect::<Vec<_>>()});
+            let mut bundle = json!({
+                "mediaType": media_type(form.version),
+                "verificationMaterial": material,
+            });
+            let (name, content) = content(form, hash, &payload, signature);
+            bundle[name] = content;
+            bundle
         };
-        material["tlogEntries"] = entries.into();
-        material["timestampVerificationData"] = json!({"rfc3161Timestamps": stamps});
-        let media_type = match form.version {
-            "0.3" => "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned(),
-            version => format!("application/vnd.dev.sigstore.bundle+json;version={version}"),
-        };
-        let mut bundle = json!({"mediaType": media_type, "verificationMaterial": material});
-        match form.what {
-            What::Message => {
-                bundle["messageSignature"] = json!({
-                    "messageDigest": {"algorithm": hash.sigstore_name(), "digest": encode_base64(hash.digest(ARTIFACT).bytes())},
-                    "signature": encode_base64(&signature),
-                });
-            }
-            What::Statement => {
-                bundle["dsseEnvelope"] = json!({
-                    "payload": encode_base64(&payload),
-                    "payloadType": IN_TOTO,
-                    "signatures": [{"sig": encode_base64(&signature)}],
-                });
-            }
-        }
-        Forged {
-            bundle,
-            policy: self.policy(form, key),
-        }
+        signatures.iter().enumerate().map(bundle).collect()
     }
 
     /// Returns the policy that accepts a bundle of this form, and asks for everything that it has.
@@ -580,6 +589,39 @@ impl Forge {
     pub fn verify(&self, bundle: &Value, policy: &Policy) -> Result<Report, String> {
         let trust = trust(&self.trusted_root());
         verify(&Verifier::new(trust, policy.clone()), bundle)
+    }
+}
+
+fn media_type(version: &str) -> String {
+    match version {
+        "0.3" => "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned(),
+        version => format!("application/vnd.dev.sigstore.bundle+json;version={version}"),
+    }
+}
+
+/// Returns what is signed, under the name of its field.
+fn content(
+    form: &Form,
+    hash: DigestAlgorithm,
+    payload: &[u8],
+    signature: &[u8],
+) -> (&'static str, Value) {
+    let signature = encode_base64(signature);
+    match form.what {
+        What::Message => {
+            let digest = encode_base64(hash.digest(ARTIFACT).bytes());
+            let digest = json!({"algorithm": hash.sigstore_name(), "digest": digest});
+            let message = json!({"messageDigest": digest, "signature": signature});
+            ("messageSignature", message)
+        }
+        What::Statement => {
+            let envelope = json!({
+                "payload": encode_base64(payload),
+                "payloadType": IN_TOTO,
+                "signatures": [{"sig": signature}],
+            });
+            ("dsseEnvelope", envelope)
+        }
     }
 }
 
