@@ -15,6 +15,9 @@ use crate::digest::{DigestAlgorithm, DigestStream};
 use crate::key::{KeyError, PublicKey, Scheme};
 use crate::verify::EntryError;
 
+/// A verified checkpoint with its signatures.
+type Head = Arc<(Note, Checkpoint)>;
+
 /// When a memo holds so many things of one sort it forgets them all: some 10 MiB of certificates.
 const MOST: usize = 4096;
 
@@ -28,7 +31,7 @@ struct Known {
     /// SHA-256 of key, scheme, message and signature of each good signature.
     signatures: HashSet<Vec<u8>>,
     /// By the log's id and the note's text.
-    checkpoints: HashMap<Vec<u8>, HashMap<String, Arc<(Note, Checkpoint)>>>,
+    checkpoints: HashMap<Vec<u8>, HashMap<String, Head>>,
 }
 
 impl Memo {
@@ -87,7 +90,7 @@ impl Memo {
         log_id: &[u8],
         envelope: &str,
         verify: impl FnOnce() -> Result<(Note, Checkpoint), EntryError>,
-    ) -> Result<Arc<(Note, Checkpoint)>, EntryError> {
+    ) -> Result<Head, EntryError> {
         let Some(known) = &self.0 else {
             return verify().map(Arc::new);
         };

@@ -10,6 +10,7 @@ use stella_tlog::checkpoint::Checkpoint;
 use stella_tlog::hash::{self, Hash};
 use stella_tlog::note::{KeyName, Note, SignatureType, VerifierKey};
 use stella_tlog::proof;
+use stella_tlog::quorum::QuorumError;
 use stella_tlog::tree::LeafIndex;
 
 use super::Case;
@@ -146,6 +147,7 @@ const fn counts_for_nothing(error: &EntryError) -> bool {
         error,
         EntryError::Duplicate
             | EntryError::NoProof
+            | EntryError::NotWitnessed
             | EntryError::UnknownLog { .. }
             | EntryError::UnsupportedKind(_)
     )
@@ -190,9 +192,10 @@ fn verify_entry(
     fact.tree_size = Some(checkpoint.size.0);
     // 5. Witnesses, where the policy names some.
     if let Some(witnesses) = &case.evidence.witnesses {
-        let cosigned = witnesses
-            .satisfied_by(note)
-            .map_err(|_| EntryError::NotWitnessed)?;
+        let cosigned = witnesses.satisfied_by(note).map_err(|error| match error {
+            QuorumError::Note(error) => EntryError::Note(error),
+            _ => EntryError::NotWitnessed,
+        })?;
         fact.witnesses = cosigned.into_iter().map(|each| each.witness).collect();
     }
     Ok(())

@@ -30,6 +30,7 @@ mod body;
 mod certificate;
 mod error;
 mod log;
+mod many;
 mod policy;
 mod report;
 mod signature;
@@ -38,6 +39,7 @@ mod time;
 mod trust;
 
 pub use error::{BodyPart, EntryError, VerifyError};
+pub use many::Question;
 pub use policy::{
     Artifact, CertificateRule, Evidence, Identities, IdentityRule, KeyRule, LogRule, ManagedKey,
     Policy, Promise, SctRule,

@@ -131,7 +131,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         nonce: &nonce,
         done: &|step| tracing::debug!(?step, "done"),
     };
-    let signed = sign::sign(&session, &token, &statement, algorithm(keyless.preferred)).await?;
+    let message = sign::Message::Statement(&statement);
+    let signed = sign::sign(&session, &token, message, algorithm(keyless.preferred)).await?;
     // 5. Keep it.
     let subjects: Vec<Digest> = statement
         .subject

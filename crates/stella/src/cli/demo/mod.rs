@@ -239,7 +239,13 @@ async fn sign_verdict(
         nonce: &super::attest::nonce,
         done: &|step| tracing::debug!(?step, "done"),
     };
-    Ok(sign::sign(&session, &token, statement, KeyDetails::EcdsaP256Sha256).await?)
+    Ok(sign::sign(
+        &session,
+        &token,
+        sign::Message::Statement(statement),
+        KeyDetails::EcdsaP256Sha256,
+    )
+    .await?)
 }
 
 /// Verifies as anyone would who has the trusted root and knows who may sign.
