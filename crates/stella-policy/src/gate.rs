@@ -121,8 +121,13 @@ pub fn judge(policy: &Policy, items: &[Item<'_>], now: UnixTime) -> Decision {
         .filter_map(|(item, each)| Some((item, each.verified()?)))
         .map(|(item, verified)| weigh(policy, item, verified))
         .collect();
+    decide(policy, items, &candidates, now)
+}
+
+/// Weighs what was verified.
+fn decide(policy: &Policy, items: &[Item<'_>], candidates: &[Candidate<'_>], now: UnixTime) -> Decision {
     let mut signers: Vec<Vec<String>> = vec![Vec::new(); items.len()];
-    for candidate in &candidates {
+    for candidate in candidates {
         signers[candidate.item] = candidate.signers.iter().map(|&name| name.to_owned()).collect();
     }
     let any = [Requirement::of_type(TypePattern::Any)];
@@ -132,10 +137,10 @@ pub fn judge(policy: &Policy, items: &[Item<'_>], now: UnixTime) -> Decision {
     };
     let requirements: Vec<Weighing> = requirements
         .iter()
-        .map(|requirement| weighing::weigh(requirement, &candidates, items.len(), now))
+        .map(|requirement| weighing::weigh(requirement, candidates, items.len(), now))
         .collect();
-    let denials = denials(policy.denials, &candidates);
-    let verdict = conclude(items, &candidates, &requirements, &denials);
+    let denials = denials(policy.denials, candidates);
+    let verdict = conclude(items, candidates, &requirements, &denials);
     Decision {
         signers,
         requirements,
