@@ -4,7 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 /// The units, the largest first, with their seconds.
-const UNITS: [(char, u64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+const UNITS: [(char, u64); 5] = [
+    ('w', 604_800),
+    ('d', 86_400),
+    ('h', 3_600),
+    ('m', 60),
+    ('s', 1),
+];
 
 /// Ages above a hundred years are slips of the pen.
 const MOST: u64 = 100 * 366 * 86_400;
@@ -59,7 +65,10 @@ pub struct Elapsed(pub Duration);
 impl fmt::Display for Elapsed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let unit = UNITS.into_iter().skip(1).find(|(_, unit)| seconds >= 2 * unit);
+        let unit = UNITS
+            .into_iter()
+            .skip(1)
+            .find(|(_, unit)| seconds >= 2 * unit);
         let (letter, unit) = unit.unwrap_or(('s', 1));
         write!(formatter, "{}{letter}", seconds / unit)
     }
@@ -67,7 +76,10 @@ impl fmt::Display for Elapsed {
 
 fn write_duration(formatter: &mut fmt::Formatter<'_>, duration: Duration) -> fmt::Result {
     let seconds = duration.as_secs();
-    let unit = UNITS.into_iter().skip(1).find(|(_, unit)| seconds.is_multiple_of(*unit));
+    let unit = UNITS
+        .into_iter()
+        .skip(1)
+        .find(|(_, unit)| seconds.is_multiple_of(*unit));
     let (letter, unit) = unit.unwrap_or(('s', 1));
     write!(formatter, "{}{letter}", seconds / unit)
 }
@@ -93,7 +105,9 @@ mod tests {
 
     #[test]
     fn what_is_no_age_is_refused() {
-        for text in ["", "d", "30", "0d", "-1d", "+1d", "1.5d", "30 d", "30D", "9999999w", "1é"] {
+        for text in [
+            "", "d", "30", "0d", "-1d", "+1d", "1.5d", "30 d", "30D", "9999999w", "1é",
+        ] {
             assert!(Age::parse(text).is_err(), "{text}");
         }
     }

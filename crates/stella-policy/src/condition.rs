@@ -133,16 +133,16 @@ impl Condition {
     ///
     /// # Errors
     /// [`Unmet`], with what was found.
-    pub fn judge(&self, predicate: &str) -> Result<(), Unmet> {
+    pub fn judge(&self, predicate: &str) -> Result<(), Box<Unmet>> {
         let found = self.pointer.find(predicate);
         if self.test.holds(found) {
             return Ok(());
         }
-        Err(Unmet {
+        Err(Box::new(Unmet {
             pointer: self.pointer.clone(),
             expected: self.test.clone(),
             found: found.map(shorten),
-        })
+        }))
     }
 }
 
@@ -267,7 +267,11 @@ mod tests {
         let document = r#"{"result": "allow", "n": 3, "big": 9007199254740993, "f": 7.5, "yes": true, "none": null, "tags": ["a", 1], "one": "1"}"#;
         for (pointer, test, expected) in [
             ("/result", Test::OneOf(vec![text("allow")]), true),
-            ("/result", Test::OneOf(vec![text("warn"), text("allow")]), true),
+            (
+                "/result",
+                Test::OneOf(vec![text("warn"), text("allow")]),
+                true,
+            ),
             ("/result", Test::OneOf(vec![text("Allow")]), false),
             ("/result", Test::Not(vec![text("deny")]), true),
             ("/result", Test::Not(vec![text("allow")]), false),
@@ -275,13 +279,21 @@ mod tests {
             ("/n", Test::AtMost(number("2.999")), false),
             ("/n", Test::AtLeast(number("3.0")), true),
             ("/big", Test::AtMost(number("9007199254740992")), false),
-            ("/f", Test::OneOf(vec![Scalar::Number(number("7.50"))]), true),
+            (
+                "/f",
+                Test::OneOf(vec![Scalar::Number(number("7.50"))]),
+                true,
+            ),
             ("/result", Test::AtLeast(number("0")), false),
             ("/yes", Test::OneOf(vec![Scalar::Boolean(true)]), true),
             ("/yes", Test::OneOf(vec![text("true")]), false),
             ("/none", Test::OneOf(vec![Scalar::Null]), true),
             ("/none", Test::Present, true),
-            ("/one", Test::OneOf(vec![Scalar::Number(number("1"))]), false),
+            (
+                "/one",
+                Test::OneOf(vec![Scalar::Number(number("1"))]),
+                false,
+            ),
             ("/tags", Test::Contains(text("a")), true),
             ("/tags", Test::Contains(text("1")), false),
             ("/tags", Test::Contains(Scalar::Number(number("1"))), true),
@@ -302,7 +314,10 @@ mod tests {
 
     #[test]
     fn flags_name_a_type_and_perhaps_a_place() {
-        let (kind, condition) = Condition::parse_flag("https://slsa.dev/provenance/v1:/buildDefinition/buildType=https://x/y=z").unwrap();
+        let (kind, condition) = Condition::parse_flag(
+            "https://slsa.dev/provenance/v1:/buildDefinition/buildType=https://x/y=z",
+        )
+        .unwrap();
         assert!(kind.matches(Some("https://slsa.dev/provenance/v1")));
         let condition = condition.unwrap();
         assert_eq!(condition.pointer.to_string(), "/buildDefinition/buildType");
@@ -315,11 +330,24 @@ mod tests {
             ("verdict:/n=", text("")),
         ] {
             let (_, condition) = Condition::parse_flag(flag).unwrap();
-            assert_eq!(condition.unwrap().test, Test::OneOf(vec![expected]), "{flag}");
+            assert_eq!(
+                condition.unwrap().test,
+                Test::OneOf(vec![expected]),
+                "{flag}"
+            );
         }
         assert_eq!(Condition::parse_flag("verdict").unwrap().1, None);
-        assert!(matches!(Condition::parse_flag("verdict:/result"), Err(ConditionError::NoValue { .. })));
-        assert!(matches!(Condition::parse_flag("nothing"), Err(ConditionError::Type(_))));
-        assert!(matches!(Condition::parse_flag("verdict:/~=1"), Err(ConditionError::Pointer(_))));
+        assert!(matches!(
+            Condition::parse_flag("verdict:/result"),
+            Err(ConditionError::NoValue { .. })
+        ));
+        assert!(matches!(
+            Condition::parse_flag("nothing"),
+            Err(ConditionError::Type(_))
+        ));
+        assert!(matches!(
+            Condition::parse_flag("verdict:/~=1"),
+            Err(ConditionError::Pointer(_))
+        ));
     }
 }

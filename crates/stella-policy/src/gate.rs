@@ -125,10 +125,19 @@ pub fn judge(policy: &Policy, items: &[Item<'_>], now: UnixTime) -> Decision {
 }
 
 /// Weighs what was verified.
-fn decide(policy: &Policy, items: &[Item<'_>], candidates: &[Candidate<'_>], now: UnixTime) -> Decision {
+fn decide(
+    policy: &Policy,
+    items: &[Item<'_>],
+    candidates: &[Candidate<'_>],
+    now: UnixTime,
+) -> Decision {
     let mut signers: Vec<Vec<String>> = vec![Vec::new(); items.len()];
     for candidate in candidates {
-        signers[candidate.item] = candidate.signers.iter().map(|&name| name.to_owned()).collect();
+        signers[candidate.item] = candidate
+            .signers
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect();
     }
     let any = [Requirement::of_type(TypePattern::Any)];
     let requirements = match policy.requirements.as_slice() {
@@ -187,7 +196,10 @@ fn conclude(
 
 /// Returns why nothing was verified: the reason of the attestation that came furthest.
 fn nothing_verified(items: &[Item<'_>]) -> Refusal {
-    let best = items.iter().enumerate().max_by_key(|(_, each)| each.reach());
+    let best = items
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, each)| each.reach());
     let Some((item, best)) = best else {
         return Refusal::NoAttestation;
     };
@@ -208,7 +220,9 @@ fn nothing_verified(items: &[Item<'_>]) -> Refusal {
 fn types_of(candidates: &[Candidate<'_>]) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for candidate in candidates {
-        let found = candidate.predicate_type().unwrap_or(crate::type_pattern::SIGNATURE);
+        let found = candidate
+            .predicate_type()
+            .unwrap_or(crate::type_pattern::SIGNATURE);
         if !types.iter().any(|each| each == found) {
             types.push(found.to_owned());
         }
@@ -281,7 +295,10 @@ fn successor(denial: &Candidate<'_>, candidates: &[Candidate<'_>]) -> Option<usi
             && signer_of(other.facts) == signer_of(denial.facts)
             && judged_policy(other.facts).as_ref() == Some(&policy)
     };
-    let newest = candidates.iter().filter(is_later).max_by_key(|other| other.since)?;
+    let newest = candidates
+        .iter()
+        .filter(is_later)
+        .max_by_key(|other| other.since)?;
     Some(newest.item)
 }
 
@@ -290,7 +307,9 @@ fn judged_policy(facts: &Facts) -> Option<String> {
     let predicate = policy_result(facts)?.predicate.to_value();
     let policy = predicate.get("policy")?;
     let names = ["uri", "name", "digest"];
-    names.iter().find_map(|name| Some(format!("{name} {}", policy.get(name)?)))
+    names
+        .iter()
+        .find_map(|name| Some(format!("{name} {}", policy.get(name)?)))
 }
 
 /// Who signed: name, token subject and issuer of the certificate, or the key's place in the policy.

@@ -7,10 +7,10 @@
 pub mod age;
 pub mod code;
 pub mod condition;
-//EX
-//FI
+pub mod explain;
+pub mod file;
 pub mod gate;
-//LI
+pub mod lint;
 pub mod mode;
 pub mod number;
 pub mod pointer;

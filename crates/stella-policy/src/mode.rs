@@ -129,8 +129,16 @@ mod tests {
         let mode = prop::sample::select(Mode::ALL.to_vec());
         (mode, any::<bool>(), any::<bool>()).prop_map(|(mode, away, rekor)| Leniency {
             mode,
-            on_unavailable: if away { OnUnavailable::Allow } else { OnUnavailable::Deny },
-            rekor: if rekor { Rekor::Required } else { Rekor::AsEvidenceSays },
+            on_unavailable: if away {
+                OnUnavailable::Allow
+            } else {
+                OnUnavailable::Deny
+            },
+            rekor: if rekor {
+                Rekor::Required
+            } else {
+                Rekor::AsEvidenceSays
+            },
         })
     }
 
@@ -161,7 +169,11 @@ mod tests {
                 (Mode::Warn, OnUnavailable::Deny),
                 (Mode::Audit, OnUnavailable::Allow),
             ] {
-                let leniency = Leniency { mode, on_unavailable, rekor: Rekor::AsEvidenceSays };
+                let leniency = Leniency {
+                    mode,
+                    on_unavailable,
+                    rekor: Rekor::AsEvidenceSays,
+                };
                 let passes = mode != Mode::Enforce
                     && (matches!(code, 10..=25)
                         || (matches!(code, 30 | 31) && on_unavailable == OnUnavailable::Allow));

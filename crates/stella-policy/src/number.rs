@@ -89,7 +89,8 @@ impl fmt::Display for Number {
 /// Exponents have at most nine digits here, so that no sum of them overflows.
 fn parse_exponent(text: &str) -> Option<i64> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let is_number = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     let value = digits.parse::<i64>().ok().filter(|_| is_number)?;
     Some(if text.starts_with('-') { -value } else { value })
 }
@@ -102,7 +103,9 @@ mod tests {
     use super::*;
 
     fn compare(left: &str, right: &str) -> Ordering {
-        Number::parse(left).unwrap().compare(&Number::parse(right).unwrap())
+        Number::parse(left)
+            .unwrap()
+            .compare(&Number::parse(right).unwrap())
     }
 
     #[test]
@@ -127,7 +130,22 @@ mod tests {
     #[test]
     fn what_json_does_not_write_is_no_number() {
         let long = "1".repeat(MAX_LENGTH + 1);
-        for text in ["", "-", "01", ".5", "5.", "1e", "1e+", "+1", "0x1", "NaN", "1_0", "1e1234567890", &long, "--1"] {
+        for text in [
+            "",
+            "-",
+            "01",
+            ".5",
+            "5.",
+            "1e",
+            "1e+",
+            "+1",
+            "0x1",
+            "NaN",
+            "1_0",
+            "1e1234567890",
+            &long,
+            "--1",
+        ] {
             assert_eq!(Number::parse(text), None, "{text}");
         }
     }

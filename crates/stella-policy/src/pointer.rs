@@ -19,7 +19,9 @@ pub struct Pointer {
 
 /// Text that is no pointer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no JSON pointer (RFC 6901): it begins with /, and ~ is written ~0, / in a name ~1")]
+#[error(
+    "{found:?} is no JSON pointer (RFC 6901): it begins with /, and ~ is written ~0, / in a name ~1"
+)]
 pub struct PointerError {
     /// The text.
     pub found: String,
@@ -33,7 +35,9 @@ impl Pointer {
     // spec: RFC 6901 §3, §4.
     pub fn parse(text: &str) -> Result<Self, PointerError> {
         let read = || {
-            let rest = text.strip_prefix('/').filter(|_| text.len() <= MAX_LENGTH)?;
+            let rest = text
+                .strip_prefix('/')
+                .filter(|_| text.len() <= MAX_LENGTH)?;
             let steps: Vec<String> = rest.split('/').map(unescape).collect::<Option<_>>()?;
             (steps.len() <= MAX_DEPTH).then(|| Self {
                 text: text.to_owned(),
@@ -107,14 +111,26 @@ mod tests {
             ("/foo/0/x", None),
             ("/nothing", None),
         ] {
-            assert_eq!(Pointer::parse(pointer).unwrap().find(document), expected, "{pointer}");
+            assert_eq!(
+                Pointer::parse(pointer).unwrap().find(document),
+                expected,
+                "{pointer}"
+            );
         }
     }
 
     #[test]
     fn text_that_is_no_pointer_is_refused() {
         let deep = "/a".repeat(MAX_DEPTH + 1);
-        for text in ["", "foo", "/a~", "/a~2", "#/a", &deep, &format!("/{}", "a".repeat(MAX_LENGTH))] {
+        for text in [
+            "",
+            "foo",
+            "/a~",
+            "/a~2",
+            "#/a",
+            &deep,
+            &format!("/{}", "a".repeat(MAX_LENGTH)),
+        ] {
             assert!(Pointer::parse(text).is_err(), "{text}");
         }
     }

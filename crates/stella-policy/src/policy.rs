@@ -222,7 +222,9 @@ impl Policy {
 
     /// Says whether whoever has a certificate is accepted.
     pub fn accepts_anyone(&self) -> bool {
-        self.signers.iter().any(|signer| signer.who == Who::AnyoneUnsafe)
+        self.signers
+            .iter()
+            .any(|signer| signer.who == Who::AnyoneUnsafe)
     }
 
     /// Returns the accepted identities, in order.

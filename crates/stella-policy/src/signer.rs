@@ -61,7 +61,10 @@ pub enum SignerError {
         name: String,
     },
     /// The claim is none that Fulcio writes.
-    #[error("{name:?} is no claim of a Fulcio certificate; the claims are {}", claim_names())]
+    #[error(
+        "{name:?} is no claim of a Fulcio certificate; the claims are {}",
+        claim_names()
+    )]
     UnknownClaim {
         /// The name.
         name: String,
@@ -130,7 +133,9 @@ pub fn parse_flag(text: &str) -> Result<CertificateIdentity, SignerError> {
             });
         }
     };
-    let with = |identity: CertificateIdentity, (claim, value): (Claim, &str)| identity.with_claim(claim, value);
+    let with = |identity: CertificateIdentity, (claim, value): (Claim, &str)| {
+        identity.with_claim(claim, value)
+    };
     Ok(claims.into_iter().fold(identity, with))
 }
 
@@ -142,13 +147,20 @@ mod tests {
 
     #[test]
     fn a_signer_in_a_flag_names_its_own_issuer() {
-        let read = parse_flag("issuer=https://a.example,subject=repo:o/r:ref:x,claim.runner-environment=github-hosted");
+        let read = parse_flag(
+            "issuer=https://a.example,subject=repo:o/r:ref:x,claim.runner-environment=github-hosted",
+        );
         let expected = CertificateIdentity::of_token_subject("repo:o/r:ref:x", "https://a.example")
             .map(|identity| identity.with_claim(Claim::RunnerEnvironment, "github-hosted"));
         assert_eq!(read.ok(), expected.ok());
-        let name = parse_flag("san=https://x/y=z,issuer=i").map(|identity| identity.value().clone());
-        assert_eq!(name, Ok(IdentityValue::AlternativeName("https://x/y=z".to_owned())));
-        let pattern = parse_flag("identity=repo:o/r:.*,issuer=i").map(|identity| identity.value().clone());
+        let name =
+            parse_flag("san=https://x/y=z,issuer=i").map(|identity| identity.value().clone());
+        assert_eq!(
+            name,
+            Ok(IdentityValue::AlternativeName("https://x/y=z".to_owned()))
+        );
+        let pattern =
+            parse_flag("identity=repo:o/r:.*,issuer=i").map(|identity| identity.value().clone());
         assert!(matches!(pattern, Ok(IdentityValue::Pattern(_))));
     }
 
@@ -156,18 +168,37 @@ mod tests {
     fn a_flag_that_leaves_something_open_is_refused() {
         type Check = fn(&SignerError) -> bool;
         let cases: [(&str, Check); 8] = [
-            ("subject=a", |error| matches!(error, SignerError::NoIssuer { .. })),
-            ("issuer=i", |error| matches!(error, SignerError::NotOneName { .. })),
-            ("issuer=i,subject=a,san=b", |error| matches!(error, SignerError::NotOneName { .. })),
-            ("issuer=i,issuer=j,san=b", |error| matches!(error, SignerError::Twice { .. })),
-            ("issuer=i,san", |error| matches!(error, SignerError::NotAPair { .. })),
-            ("issuer=i,san=b,claim.x=y", |error| matches!(error, SignerError::UnknownClaim { .. })),
-            ("issuer=i,name=b", |error| matches!(error, SignerError::UnknownName { .. })),
-            ("issuer=i,identity=.*", |error| matches!(error, SignerError::Identity(_))),
+            ("subject=a", |error| {
+                matches!(error, SignerError::NoIssuer { .. })
+            }),
+            ("issuer=i", |error| {
+                matches!(error, SignerError::NotOneName { .. })
+            }),
+            ("issuer=i,subject=a,san=b", |error| {
+                matches!(error, SignerError::NotOneName { .. })
+            }),
+            ("issuer=i,issuer=j,san=b", |error| {
+                matches!(error, SignerError::Twice { .. })
+            }),
+            ("issuer=i,san", |error| {
+                matches!(error, SignerError::NotAPair { .. })
+            }),
+            ("issuer=i,san=b,claim.x=y", |error| {
+                matches!(error, SignerError::UnknownClaim { .. })
+            }),
+            ("issuer=i,name=b", |error| {
+                matches!(error, SignerError::UnknownName { .. })
+            }),
+            ("issuer=i,identity=.*", |error| {
+                matches!(error, SignerError::Identity(_))
+            }),
         ];
         for (text, is_expected) in cases {
             let refused = parse_flag(text);
-            assert!(refused.as_ref().is_err_and(is_expected), "{text}: {refused:?}");
+            assert!(
+                refused.as_ref().is_err_and(is_expected),
+                "{text}: {refused:?}"
+            );
         }
     }
 }

@@ -32,7 +32,9 @@ pub enum TypePatternError {
     #[error("{0}, signature")]
     NotAType(PredicateTypeError),
     /// `*` stands elsewhere than behind the last `/`, or the family is a whole site.
-    #[error("in {found:?} * may stand only at the end, behind a path: https://slsa.dev/provenance/*")]
+    #[error(
+        "in {found:?} * may stand only at the end, behind a path: https://slsa.dev/provenance/*"
+    )]
     Wildcard {
         /// The text.
         found: String,
@@ -114,9 +116,21 @@ mod tests {
             (slsa, Some("https://SLSA.dev/provenance/v1"), false),
             (slsa, None, false),
             ("https://slsa.dev/provenance/*", Some(slsa), true),
-            ("https://slsa.dev/provenance/*", Some("https://slsa.dev/provenance/"), false),
-            ("https://slsa.dev/provenance/*", Some("https://slsa.dev/provenance"), false),
-            ("https://slsa.dev/provenance/*", Some("https://slsa.dev/provenancev1"), false),
+            (
+                "https://slsa.dev/provenance/*",
+                Some("https://slsa.dev/provenance/"),
+                false,
+            ),
+            (
+                "https://slsa.dev/provenance/*",
+                Some("https://slsa.dev/provenance"),
+                false,
+            ),
+            (
+                "https://slsa.dev/provenance/*",
+                Some("https://slsa.dev/provenancev1"),
+                false,
+            ),
             ("signature", None, true),
             ("signature", Some(COSIGN_SIGN_V1), true),
             ("signature", Some(slsa), false),
@@ -129,7 +143,14 @@ mod tests {
 
     #[test]
     fn wildcards_elsewhere_and_whole_sites_are_refused() {
-        for text in ["*", "https://slsa.dev/*", "https://*/provenance/*", "https://slsa.dev/pro*", "verdict/*", "urn:x/*"] {
+        for text in [
+            "*",
+            "https://slsa.dev/*",
+            "https://*/provenance/*",
+            "https://slsa.dev/pro*",
+            "verdict/*",
+            "urn:x/*",
+        ] {
             assert!(TypePattern::parse(text).is_err(), "{text}");
         }
     }

@@ -8,7 +8,12 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Crates without clock, disk, network, environment or randomness.
-pub(super) const PURE: [&str; 4] = ["stella-bundle", "stella-policy", "stella-tlog", "stella-wire"];
+pub(super) const PURE: [&str; 4] = [
+    "stella-bundle",
+    "stella-policy",
+    "stella-tlog",
+    "stella-wire",
+];
 
 /// What a pure crate may use besides earlier pure crates: mathematics, formats and words, nothing that acts.
 const PURE_MAY_USE: [&str; 18] = [

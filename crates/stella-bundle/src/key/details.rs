@@ -199,6 +199,11 @@ pub(super) const REGISTRY: [(KeyDetails, &str, u64, KeyKind, Scheme); 14] = [
 ];
 
 impl KeyDetails {
+    /// Returns every algorithm of the registry.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REGISTRY.iter().map(|row| row.0)
+    }
+
     /// Finds the row by its protobuf name, or by its number in decimal digits.
     pub fn from_name_or_number(text: &str) -> Option<Self> {
         let number = text.parse::<u64>().ok();

@@ -25,7 +25,7 @@ pub enum Refusal {
         /// Which attestation.
         item: usize,
         /// What was expected and found.
-        unmet: Unmet,
+        unmet: Box<Unmet>,
     },
     /// The only attestations are damaged.
     #[error("the attestation is damaged")]
@@ -81,7 +81,11 @@ pub enum Refusal {
         error: VerifyError,
     },
     /// The signer is accepted, but not for this requirement.
-    #[error("{requirement}: expected an attestation by {}, found one by {}", list(wanted), list(found))]
+    #[error(
+        "{requirement}: expected an attestation by {}, found one by {}",
+        list(wanted),
+        list(found)
+    )]
     SignerNotAccepted {
         /// Which requirement.
         requirement: String,
@@ -156,7 +160,8 @@ fn list(names: &[String]) -> String {
     }
 }
 
-fn age_text(age: Option<&Duration>) -> String {
+/// Says how old something is.
+pub(super) fn age_text(age: Option<&Duration>) -> String {
     match age {
         Some(age) => format!("attested {} ago", Elapsed(*age)),
         None => "nothing authenticated says when it was attested".to_owned(),

@@ -57,7 +57,11 @@ impl Told {
             not_after: NOW,
         });
         facts.matched = vec![self.signer];
-        facts.statement = Some(Statement::new(Vec::new(), &self.predicate_type, &self.predicate));
+        facts.statement = Some(Statement::new(
+            Vec::new(),
+            &self.predicate_type,
+            &self.predicate,
+        ));
         facts.times.extend(self.days.map(|days| AuthenticTime {
             time: NOW.minus(DAY * days),
             authority: "tsa".to_owned(),
@@ -113,7 +117,10 @@ fn one_attestation_of_any_type_is_enough_where_nothing_is_required() {
 
 #[test]
 fn all_requirements_must_hold_and_the_first_that_does_not_names_the_refusal() {
-    let policy = policy(vec![require("verdict"), require("https://cyclonedx.org/bom/*")]);
+    let policy = policy(vec![
+        require("verdict"),
+        require("https://cyclonedx.org/bom/*"),
+    ]);
     let both = [verdict(0, "allow", 1), told(0, SBOM, json!({}), 1)];
     assert_eq!(decide_told(&policy, &both).verdict, Ok(()));
     let decision = decide_told(&policy, &both[1..]);
@@ -123,7 +130,10 @@ fn all_requirements_must_hold_and_the_first_that_does_not_names_the_refusal() {
     );
     assert_eq!(decision.verdict.unwrap_err().code(), 21);
     let decision = decide_told(&policy, &both[..1]);
-    assert!(matches!(decision.verdict, Err(Refusal::PredicateAbsent { .. })));
+    assert!(matches!(
+        decision.verdict,
+        Err(Refusal::PredicateAbsent { .. })
+    ));
     assert_eq!(decision.requirements[0].satisfied_by, [0]);
 }
 
@@ -134,9 +144,14 @@ fn a_signer_of_the_policy_who_is_not_the_requirements_is_refused_with_20() {
     let policy = policy(vec![verdicts]);
     let decision = decide_told(&policy, &[verdict(0, "allow", 1)]);
     let refusal = decision.verdict.unwrap_err();
-    assert!(matches!(&refusal, Refusal::SignerNotAccepted { wanted, found, .. } if *wanted == ["b"] && *found == ["a"]));
+    assert!(
+        matches!(&refusal, Refusal::SignerNotAccepted { wanted, found, .. } if *wanted == ["b"] && *found == ["a"])
+    );
     assert_eq!(refusal.code(), 20);
-    assert_eq!(decide_told(&policy, &[verdict(1, "allow", 1)]).verdict, Ok(()));
+    assert_eq!(
+        decide_told(&policy, &[verdict(1, "allow", 1)]).verdict,
+        Ok(())
+    );
 }
 
 #[test]
@@ -145,15 +160,25 @@ fn a_condition_that_fails_is_refused_with_22_and_what_was_found() {
     let (_, condition) = Condition::parse_flag("verdict:/result=allow").unwrap();
     verdicts.conditions.extend(condition);
     let policy = policy(vec![verdicts]);
-    let refusal = decide_told(&policy, &[verdict(0, "warn", 1)]).verdict.unwrap_err();
-    assert!(matches!(&refusal, Refusal::Condition { unmet, .. } if unmet.found.as_deref() == Some("\"warn\"")));
+    let refusal = decide_told(&policy, &[verdict(0, "warn", 1)])
+        .verdict
+        .unwrap_err();
+    assert!(
+        matches!(&refusal, Refusal::Condition { unmet, .. } if unmet.found.as_deref() == Some("\"warn\""))
+    );
     assert_eq!(refusal.code(), 22);
-    assert_eq!(refusal.to_string(), "policy-result: at /result: expected \"allow\", found \"warn\"");
+    assert_eq!(
+        refusal.to_string(),
+        "policy-result: at /result: expected \"allow\", found \"warn\""
+    );
     // The one that came nearest names the refusal, and one that fits is enough.
     let both = [verdict(0, "warn", 1), verdict(1, "allow", 1)];
     let decision = decide_told(&policy, &both);
     assert_eq!(decision.verdict, Ok(()));
-    assert!(matches!(decision.requirements[0].others[..], [(0, WhyNot::Condition(_))]));
+    assert!(matches!(
+        decision.requirements[0].others[..],
+        [(0, WhyNot::Condition(_))]
+    ));
 }
 
 #[test]
@@ -161,8 +186,13 @@ fn what_is_too_old_or_of_unknown_age_is_refused_with_25() {
     let mut verdicts = require("verdict");
     verdicts.max_age = Some(Age::parse("30d").unwrap());
     let policy = policy(vec![verdicts]);
-    assert_eq!(decide_told(&policy, &[verdict(0, "allow", 30)]).verdict, Ok(()));
-    let refusal = decide_told(&policy, &[verdict(0, "allow", 31)]).verdict.unwrap_err();
+    assert_eq!(
+        decide_told(&policy, &[verdict(0, "allow", 30)]).verdict,
+        Ok(())
+    );
+    let refusal = decide_told(&policy, &[verdict(0, "allow", 31)])
+        .verdict
+        .unwrap_err();
     assert!(matches!(refusal, Refusal::Stale { age: Some(age), .. } if age == DAY * 31));
     assert_eq!(refusal.code(), 25);
     let mut dateless = verdict(0, "allow", 1);
@@ -180,7 +210,9 @@ fn what_is_too_old_or_of_unknown_age_is_refused_with_25() {
 fn a_result_that_its_signer_let_end_satisfies_nothing() {
     let mut ended = verdict(0, "allow", 1);
     ended.predicate["validUntil"] = json!(NOW.minus(Duration::from_secs(1)).to_string());
-    let refusal = decide_told(&policy(vec![require("verdict")]), &[ended]).verdict.unwrap_err();
+    let refusal = decide_told(&policy(vec![require("verdict")]), &[ended])
+        .verdict
+        .unwrap_err();
     assert!(matches!(refusal, Refusal::Expired { .. }));
     assert_eq!(refusal.code(), 25);
 }
@@ -188,12 +220,25 @@ fn a_result_that_its_signer_let_end_satisfies_nothing() {
 #[test]
 fn the_same_statement_signed_twice_counts_once() {
     let mut verdicts = require("verdict");
-    verdicts.count = Count { least: 2, of: Counted::Attestations };
+    verdicts.count = Count {
+        least: 2,
+        of: Counted::Attestations,
+    };
     let policy = policy(vec![verdicts]);
     let decision = decide_told(&policy, &[verdict(0, "allow", 1), verdict(0, "allow", 1)]);
-    assert!(matches!(decision.requirements[0].others[..], [(1, WhyNot::SameAs { item: 0 })]));
+    assert!(matches!(
+        decision.requirements[0].others[..],
+        [(1, WhyNot::SameAs { item: 0 })]
+    ));
     let refusal = decision.verdict.unwrap_err();
-    assert!(matches!(refusal, Refusal::TooFew { wanted: 2, found: 1, .. }));
+    assert!(matches!(
+        refusal,
+        Refusal::TooFew {
+            wanted: 2,
+            found: 1,
+            ..
+        }
+    ));
     assert_eq!(refusal.code(), 21);
     let by_two = [verdict(0, "allow", 1), verdict(1, "allow", 1)];
     assert_eq!(decide_told(&policy, &by_two).verdict, Ok(()));
@@ -202,7 +247,10 @@ fn the_same_statement_signed_twice_counts_once() {
 #[test]
 fn one_attestation_is_never_that_of_two_signers() {
     let mut verdicts = require("verdict");
-    verdicts.count = Count { least: 2, of: Counted::Signers };
+    verdicts.count = Count {
+        least: 2,
+        of: Counted::Signers,
+    };
     let policy = policy(vec![verdicts]);
     let facts = |told: Told, matched: &[usize]| {
         let mut facts = told.to_facts();
@@ -222,20 +270,38 @@ fn one_attestation_is_never_that_of_two_signers() {
     let wide = || facts(verdict(0, "allow", 1), &[0, 1]);
     assert_eq!(count(&[wide()]), 1);
     assert_eq!(count(&[wide(), facts(verdict(0, "allow", 2), &[0])]), 2);
-    assert_eq!(count(&[facts(verdict(0, "allow", 2), &[0]), facts(verdict(0, "allow", 3), &[0])]), 1);
+    assert_eq!(
+        count(&[
+            facts(verdict(0, "allow", 2), &[0]),
+            facts(verdict(0, "allow", 3), &[0])
+        ]),
+        1
+    );
     let third = || facts(verdict(2, "allow", 1), &[0, 1, 2]);
-    assert_eq!(count(&[third(), wide(), facts(verdict(1, "allow", 4), &[0])]), 3);
+    assert_eq!(
+        count(&[third(), wide(), facts(verdict(1, "allow", 4), &[0])]),
+        3
+    );
 }
 
 #[test]
 fn a_signed_deny_refuses_whatever_else_there_is() {
     let policy = policy(vec![require(SBOM)]);
-    let refused = [told(0, SBOM, json!({}), 1), verdict(1, "deny", 3), verdict(1, "allow", 1)];
+    let refused = [
+        told(0, SBOM, json!({}), 1),
+        verdict(1, "deny", 3),
+        verdict(1, "allow", 1),
+    ];
     let decision = decide_told(&policy, &refused);
-    assert!(matches!(&decision.verdict, Err(Refusal::Denied { item: 1, result: Some(result), .. }) if result == "deny"));
+    assert!(
+        matches!(&decision.verdict, Err(Refusal::Denied { item: 1, result: Some(result), .. }) if result == "deny")
+    );
     let silent = [told(0, PredicateType::PolicyResult.uri(), json!({}), 1)];
     let decision = decide_told(&policy, &silent);
-    assert!(matches!(decision.verdict, Err(Refusal::Denied { result: None, .. })));
+    assert!(matches!(
+        decision.verdict,
+        Err(Refusal::Denied { result: None, .. })
+    ));
     assert_eq!(decision.verdict.unwrap_err().code(), 22);
 }
 
@@ -254,20 +320,31 @@ fn a_newer_result_stands_in_only_for_its_own_signer_policy_and_known_time() {
     let mut dateless = verdict(0, "deny", 3);
     dateless.days = None;
     assert!(!passes(&[dateless, verdict(0, "allow", 1)]));
-    assert!(!passes(&[verdict(0, "deny", 5), verdict(0, "allow", 3), verdict(0, "error", 1)]));
+    assert!(!passes(&[
+        verdict(0, "deny", 5),
+        verdict(0, "allow", 3),
+        verdict(0, "error", 1)
+    ]));
 }
 
 #[test]
 fn what_was_not_verified_is_refused_by_what_came_furthest() {
     let policy = policy(vec![]);
     let digest = DigestAlgorithm::Sha256.digest(b"");
-    let item = |finding| Item { digest: &digest, finding };
+    let item = |finding| Item {
+        digest: &digest,
+        finding,
+    };
     let verdict = |items: &[Item<'_>]| judge(&policy, items, NOW).verdict;
     assert_eq!(verdict(&[]), Err(Refusal::NoAttestation));
-    assert_eq!(verdict(&[item(Finding::Damaged)]), Err(Refusal::Damaged { item: 0 }));
+    assert_eq!(
+        verdict(&[item(Finding::Damaged)]),
+        Err(Refusal::Damaged { item: 0 })
+    );
     let both = [item(Finding::Damaged), item(Finding::NotABundle)];
     assert_eq!(verdict(&both), Err(Refusal::NotABundle { item: 1 }));
-    let codes = [verdict(&[]), verdict(&both[..1]), verdict(&both)].map(|each| each.unwrap_err().code());
+    let codes =
+        [verdict(&[]), verdict(&both[..1]), verdict(&both)].map(|each| each.unwrap_err().code());
     assert_eq!(codes, [10, 1, 12]);
 }
 
@@ -279,7 +356,9 @@ fn a_bundle_is_verified_by_the_union_of_all_signers_and_belongs_to_those_who_mat
     let judge_as = |identities: &[&str]| {
         let signer = |(at, identity): (usize, &&str)| Signer {
             name: format!("signer {at}"),
-            who: Who::Certificate(CertificateIdentity::parse(identity, "http://127.0.0.1:8470").unwrap()),
+            who: Who::Certificate(
+                CertificateIdentity::parse(identity, "http://127.0.0.1:8470").unwrap(),
+            ),
         };
         let policy = Policy {
             signers: identities.iter().enumerate().map(signer).collect(),
@@ -290,14 +369,37 @@ fn a_bundle_is_verified_by_the_union_of_all_signers_and_belongs_to_those_who_mat
         let bundle = Bundle::parse(bundle).unwrap();
         let report = verifier.verify(&bundle, &Artifact::Bytes(artifact), NOW);
         let digest: Digest = DigestAlgorithm::Sha256.digest(b"");
-        judge(&policy, &[Item { digest: &digest, finding: Finding::Report(&report) }], NOW)
+        judge(
+            &policy,
+            &[Item {
+                digest: &digest,
+                finding: Finding::Report(&report),
+            }],
+            NOW,
+        )
     };
-    let decision = judge_as(&["repo:o/r:.*", "repo:local/demo:.*", "repo:local/demo:ref:refs/heads/main"]);
+    let decision = judge_as(&[
+        "repo:o/r:.*",
+        "repo:local/demo:.*",
+        "repo:local/demo:ref:refs/heads/main",
+    ]);
     assert_eq!(decision.verdict, Ok(()));
     assert_eq!(decision.signers, [["signer 1", "signer 2"]]);
     let decision = judge_as(&["repo:o/r:.*"]);
-    assert!(matches!(decision.verdict, Err(Refusal::Refused { error: VerifyError::IdentityMismatch { .. }, .. })));
+    assert!(matches!(
+        decision.verdict,
+        Err(Refusal::Refused {
+            error: VerifyError::IdentityMismatch { .. },
+            ..
+        })
+    ));
     let decision = judge_as(&[]);
-    assert!(matches!(decision.verdict, Err(Refusal::Refused { error: VerifyError::NoIdentityGiven, .. })));
+    assert!(matches!(
+        decision.verdict,
+        Err(Refusal::Refused {
+            error: VerifyError::NoIdentityGiven,
+            ..
+        })
+    ));
     assert_eq!(decision.verdict.unwrap_err().code(), 20);
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use stella_bundle::time::UnixTime;
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, age_text};
 use super::{Candidate, moment, policy_result};
 use crate::age::Age;
 use crate::condition::Unmet;
 use crate::requirement::{Counted, Requirement, SignerChoice};
+use crate::type_pattern::SIGNATURE;
 
 /// What became of a requirement.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,23 +25,28 @@ pub struct Weighing {
 }
 
 /// Why an attestation does not satisfy a requirement; in the order in which it is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WhyNot {
     /// Verification refused it.
+    #[error("refused by verification")]
     NotVerified,
     /// It is of another type.
+    #[error("it is of type {}", found.as_deref().unwrap_or(SIGNATURE))]
     OtherType {
         /// Which, none for a message signature.
         found: Option<String>,
     },
     /// Its signer is accepted, but not for this requirement.
+    #[error("it is by {}", found.join(", "))]
     OtherSigner {
         /// Whose it is.
         found: Vec<String>,
     },
     /// It says something else.
-    Condition(Unmet),
+    #[error("{0}")]
+    Condition(Box<Unmet>),
     /// It is too old, or nothing authenticated says how old it is.
+    #[error("{}, at most {allowed} are allowed", age_text(age.as_ref()))]
     TooOld {
         /// How old, none when no time is authenticated.
         age: Option<Duration>,
@@ -48,11 +54,13 @@ pub enum WhyNot {
         allowed: Age,
     },
     /// It is a policy result whose signer let it end.
+    #[error("the policy result was valid until {until}")]
     Expired {
         /// When it ended.
         until: UnixTime,
     },
     /// It says the same as another by the same signer.
+    #[error("it says the same as attestation {item} by the same signer")]
     SameAs {
         /// Which other.
         item: usize,
@@ -115,8 +123,16 @@ fn unfit(requirement: &Requirement, candidate: &Candidate<'_>, now: UnixTime) ->
         return Some(WhyNot::OtherType { found });
     }
     // 2. Its signer counts here.
-    if !candidate.signers.iter().any(|name| requirement.signers.includes(name)) {
-        let found = candidate.signers.iter().map(|&name| name.to_owned()).collect();
+    if !candidate
+        .signers
+        .iter()
+        .any(|name| requirement.signers.includes(name))
+    {
+        let found = candidate
+            .signers
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect();
         return Some(WhyNot::OtherSigner { found });
     }
     // 3. It says what it must. A message signature says nothing.
@@ -137,7 +153,9 @@ fn unfit(requirement: &Requirement, candidate: &Candidate<'_>, now: UnixTime) ->
         }
     }
     let until = policy_result(candidate.facts).and_then(|result| moment(result, "validUntil"));
-    until.filter(|until| *until < now).map(|until| WhyNot::Expired { until })
+    until
+        .filter(|until| *until < now)
+        .map(|until| WhyNot::Expired { until })
 }
 
 /// Counts signers of whom each has an attestation of its own: the greatest matching between names and attestations.
@@ -199,7 +217,11 @@ impl Weighing {
         if self.found > 0 {
             return too_few(requirement);
         }
-        let nearest = self.others.iter().rev().max_by_key(|(_, why)| why.nearness());
+        let nearest = self
+            .others
+            .iter()
+            .rev()
+            .max_by_key(|(_, why)| why.nearness());
         match nearest {
             Some((item, WhyNot::Condition(unmet))) => Refusal::Condition {
                 requirement,
