@@ -1,11 +1,16 @@
-//! Verify an artifact: every attestation found for it, each by the rules of `stella_bundle::verify`, then one answer.
+//! Verify artifacts: every attestation found for each, by the rules of `stella_bundle::verify`, then one answer by the
+//! gate of `stella_policy`.
+//!
+//! Where attestations are found, and what is printed, is the caller's.
+
+use std::num::NonZeroUsize;
 
 use stella_bundle::bundle::{Bundle, BundleError, Version};
 use stella_bundle::digest::Digest;
-use stella_bundle::predicate;
-use stella_bundle::statement::Statement;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{Artifact, Outcome, Report, Verified, Verifier, VerifyError};
+use stella_bundle::verify::{Artifact, Report, Trust, Verified, Verifier, VerifyError};
+use stella_policy::gate::{self, Decision, Finding, Item};
+use stella_policy::policy::Policy;
 
 use crate::shelf::{Damage, Stored};
 
@@ -25,6 +30,15 @@ pub struct Candidate {
     pub stored: Stored,
     /// Where it was found.
     pub source: Source,
+}
+
+/// One artifact, and everything that may speak of it.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Digests of the artifact, of different algorithms.
+    pub artifact: Vec<Digest>,
+    /// What may speak of it.
+    pub candidates: Vec<Candidate>,
 }
 
 /// What became of one candidate.
@@ -58,55 +72,21 @@ impl Examined {
         self.result.as_ref().ok()?.verdict.as_ref().ok()
     }
 
-    /// Returns how far the bundle came: a damaged file nowhere, a bundle by how many checks hold.
-    fn reach(&self) -> usize {
-        let holds = |outcome: &Outcome| matches!(outcome, Outcome::Ok | Outcome::SkippedByPolicy);
-        match &self.result {
-            Ok(report) => report
-                .checks
-                .iter()
-                .filter(|(_, outcome)| holds(outcome))
-                .count()
-                .saturating_add(2),
-            Err(Unjudged::NotABundle(_)) => 1,
-            Err(Unjudged::Damaged(_)) => 0,
+    /// Returns why verification refused the bundle, none when it did not or was not asked.
+    pub fn refused(&self) -> Option<&VerifyError> {
+        self.result.as_ref().ok()?.verdict.as_ref().err()
+    }
+
+    fn to_item(&self) -> Item<'_> {
+        Item {
+            digest: &self.digest,
+            finding: match &self.result {
+                Ok(report) => Finding::Report(report),
+                Err(Unjudged::Damaged(_)) => Finding::Damaged,
+                Err(Unjudged::NotABundle(_)) => Finding::NotABundle,
+            },
         }
     }
-}
-
-/// Why an artifact is refused.
-#[derive(Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The only attestations that speak of the artifact are damaged.
-    Damaged(Damage),
-    /// An accepted signer says no.
-    Denied {
-        /// The bundle that says it.
-        digest: Digest,
-        /// What its `result` is.
-        result: String,
-    },
-    /// No attestation speaks of the artifact.
-    NoAttestation,
-    /// The attestation that came furthest is not even a bundle.
-    NotABundle(BundleError),
-    /// Attestations hold, none is of the predicate type asked for.
-    PredicateAbsent {
-        /// The type asked for.
-        wanted: String,
-        /// The types found, each once.
-        found: Vec<String>,
-    },
-    /// The attestation that came furthest is refused for this.
-    Refused(VerifyError),
-}
-
-/// What is asked of an artifact beyond the verifier's policy.
-#[derive(Clone, Debug, Default)]
-pub struct Demand {
-    /// The predicate type that one attestation must have.
-    pub predicate_type: Option<String>,
 }
 
 /// The answer about one artifact.
@@ -114,91 +94,125 @@ pub struct Demand {
 pub struct Answer {
     /// Every candidate, in the order given.
     pub examined: Vec<Examined>,
-    /// Whether the artifact passes.
-    pub verdict: Result<(), Refusal>,
+    /// Whether the artifact passes, and what led to it.
+    pub decision: Decision,
 }
 
-/// Verifies every candidate and answers whether the artifact passes.
-///
-/// One attestation that holds is enough, unless an accepted signer's policy result says *deny*.
-pub fn verify(
-    verifier: &Verifier,
-    artifact: &Artifact<'_>,
-    candidates: Vec<Candidate>,
-    demand: &Demand,
-    now: UnixTime,
-) -> Answer {
-    let examine = |candidate: Candidate| {
-        let bundle = read(candidate.stored.bytes);
-        Examined {
+impl Answer {
+    /// Returns the candidates as the gate sees them.
+    pub fn items(&self) -> Vec<Item<'_>> {
+        items(&self.examined)
+    }
+}
+
+/// A trusted root and a policy, made once and used for many artifacts.
+#[derive(Debug)]
+pub struct Gate {
+    verifier: Verifier,
+    policy: Policy,
+}
+
+impl Gate {
+    /// Returns the gate of this policy over this trust.
+    pub fn new(trust: Trust, policy: Policy) -> Self {
+        Self {
+            verifier: Verifier::new(trust, policy.to_verification()),
+            policy,
+        }
+    }
+
+    /// Returns what is asked.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Answers for one artifact.
+    pub fn verify(&self, question: Question, now: UnixTime) -> Answer {
+        let mut answers = self.verify_many(vec![question], now, NonZeroUsize::MIN);
+        answers
+            .pop()
+            .unwrap_or_else(|| self.answer(Vec::new(), now))
+    }
+
+    /// Answers for many artifacts on up to `threads` threads; the answers come in the order of the questions.
+    pub fn verify_many(
+        &self,
+        questions: Vec<Question>,
+        now: UnixTime,
+        threads: NonZeroUsize,
+    ) -> Vec<Answer> {
+        // 1. Read every bundle.
+        let mut artifacts = Vec::with_capacity(questions.len());
+        let mut read_candidates = Vec::with_capacity(questions.len());
+        for question in questions {
+            artifacts.push(question.artifact);
+            let candidates = question.candidates.into_iter();
+            read_candidates.push(candidates.map(Read::of).collect::<Vec<_>>());
+        }
+        // 2. Verify all at once: bundles of one artifact, which share most, stay neighbours.
+        let mut asked = Vec::new();
+        for (artifact, candidates) in artifacts.iter().zip(&read_candidates) {
+            let bundles = candidates
+                .iter()
+                .filter_map(|each| each.bundle.as_ref().ok());
+            asked.extend(bundles.map(|bundle| stella_bundle::verify::Question {
+                bundle,
+                artifact: Artifact::Digests(artifact),
+            }));
+        }
+        let mut reports = self.verifier.verify_many(&asked, now, threads).into_iter();
+        drop(asked);
+        // 3. Give each report to its candidate, and judge each artifact.
+        let mut answers = Vec::with_capacity(read_candidates.len());
+        for candidates in read_candidates {
+            let mut examined = Vec::with_capacity(candidates.len());
+            for read in candidates {
+                let version = read.bundle.as_ref().ok().map(|bundle| bundle.version);
+                let result = match read.bundle {
+                    // There is a report for each bundle, in order.
+                    Ok(_) => reports.next().map(Ok),
+                    Err(unjudged) => Some(Err(unjudged)),
+                };
+                examined.extend(result.map(|result| Examined {
+                    digest: read.digest,
+                    source: read.source,
+                    version,
+                    result,
+                }));
+            }
+            answers.push(self.answer(examined, now));
+        }
+        answers
+    }
+
+    fn answer(&self, examined: Vec<Examined>, now: UnixTime) -> Answer {
+        let decision = gate::judge(&self.policy, &items(&examined), now);
+        Answer { examined, decision }
+    }
+}
+
+fn items(examined: &[Examined]) -> Vec<Item<'_>> {
+    examined.iter().map(Examined::to_item).collect()
+}
+
+/// A candidate whose bytes were read.
+struct Read {
+    digest: Digest,
+    source: Source,
+    bundle: Result<Bundle, Unjudged>,
+}
+
+impl Read {
+    fn of(candidate: Candidate) -> Self {
+        Self {
             digest: candidate.stored.digest,
             source: candidate.source,
-            version: bundle.as_ref().ok().map(|bundle| bundle.version),
-            result: bundle.map(|bundle| verifier.verify(&bundle, artifact, now)),
+            bundle: read(candidate.stored.bytes),
         }
-    };
-    let examined: Vec<Examined> = candidates.into_iter().map(examine).collect();
-    let verdict = judge(&examined, demand);
-    Answer { examined, verdict }
+    }
 }
 
+/// The one place where bytes become a bundle.
 fn read(bytes: Result<Vec<u8>, Damage>) -> Result<Bundle, Unjudged> {
     Ok(Bundle::parse(&bytes?)?)
-}
-
-fn judge(examined: &[Examined], demand: &Demand) -> Result<(), Refusal> {
-    let Some(best) = examined.iter().max_by_key(|each| each.reach()) else {
-        return Err(Refusal::NoAttestation);
-    };
-    let mut holding = examined
-        .iter()
-        .filter_map(|each| Some((each, each.verified()?)))
-        .peekable();
-    if holding.peek().is_none() {
-        return Err(match &best.result {
-            Ok(report) => match &report.verdict {
-                Err(error) => Refusal::Refused(error.clone()),
-                Ok(_) => Refusal::NoAttestation,
-            },
-            Err(Unjudged::Damaged(damage)) => Refusal::Damaged(damage.clone()),
-            Err(Unjudged::NotABundle(error)) => Refusal::NotABundle(error.clone()),
-        });
-    }
-    let mut found = Vec::new();
-    let mut is_satisfied = demand.predicate_type.is_none();
-    for (each, verified) in holding {
-        let Some(statement) = &verified.facts().statement else {
-            continue;
-        };
-        if let Some(result) = denial(statement) {
-            return Err(Refusal::Denied {
-                digest: each.digest.clone(),
-                result,
-            });
-        }
-        is_satisfied |= demand.predicate_type.as_ref() == Some(&statement.predicate_type);
-        if !found.contains(&statement.predicate_type) {
-            found.push(statement.predicate_type.clone());
-        }
-    }
-    match &demand.predicate_type {
-        Some(wanted) if !is_satisfied => Err(Refusal::PredicateAbsent {
-            wanted: wanted.clone(),
-            found,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Returns the result of a policy result that does not allow.
-fn denial(statement: &Statement) -> Option<String> {
-    if statement.predicate_type != predicate::PredicateType::PolicyResult.uri() {
-        return None;
-    }
-    let predicate = statement.predicate.to_value();
-    match predicate.get("result").and_then(|result| result.as_str()) {
-        Some("allow" | "warn") => None,
-        Some(result) => Some(result.to_owned()),
-        None => Some("none".to_owned()),
-    }
 }

@@ -69,6 +69,14 @@ impl TypePattern {
         }
     }
 
+    /// Returns the pattern as it is compared: a short name as the URI that it stands for.
+    pub fn spelled(&self) -> String {
+        match self {
+            Self::Exact(predicate_type) => predicate_type.uri().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Says whether an attestation is of such a type; none stands for a message signature, which has no statement.
     pub fn matches(&self, predicate_type: Option<&str>) -> bool {
         match (self, predicate_type) {

@@ -1,7 +1,7 @@
 //! What `--artifact` names: a digest, or a file whose digests are taken.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
@@ -22,8 +22,11 @@ pub(crate) struct Artifact {
     pub(crate) digests: Vec<Digest>,
 }
 
+/// What is typed for standard input.
+pub(crate) const STDIN: &str = "-";
+
 impl Artifact {
-    /// Reads `sha256:HEX` or the path of a file.
+    /// Reads `sha256:HEX`, the path of a file, or standard input.
     pub(crate) fn read(given: &str) -> Result<Self, Failure> {
         let artifact = |name, digests| Self {
             name,
@@ -42,12 +45,18 @@ impl Artifact {
                 "{given:?} is not a digest: expected sha256: and 64 hex digits in lower case"
             )));
         }
-        let digests = digests_of(path).map_err(|error| {
+        let digests = if given == STDIN {
+            digests_of(io::stdin().lock())
+        } else {
+            File::open(path).and_then(digests_of)
+        };
+        let digests = digests.map_err(|error| {
             Failure::new(
                 exit::NO_ARTIFACT,
                 format!("cannot read the artifact {given}: {error}"),
             )
             .hint("give the path of a file, or its digest as sha256:<hex>")
+            .page("no-artifact")
         })?;
         let name = path
             .file_name()
@@ -63,13 +72,12 @@ impl Artifact {
     }
 }
 
-/// Takes all digests of a file in one reading.
-fn digests_of(path: &Path) -> io::Result<Vec<Digest>> {
-    let mut file = File::open(path)?;
+/// Takes all digests in one reading.
+fn digests_of(mut source: impl io::Read) -> io::Result<Vec<Digest>> {
     let mut streams = DigestAlgorithm::ALL.map(DigestStream::new);
     let mut piece = vec![0; PIECE];
     loop {
-        let length = file.read(&mut piece)?;
+        let length = source.read(&mut piece)?;
         if length == 0 {
             break;
         }

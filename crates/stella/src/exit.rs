@@ -5,46 +5,30 @@
 
 use stella_attest::shelf::Damage;
 use stella_attest::sign::SignError;
-use stella_attest::verify::Refusal;
-use stella_bundle::verify::{Check, VerifyError};
+use stella_attest::verify::{Answer, Examined, Unjudged};
+use stella_bundle::certificate::Claim;
+use stella_bundle::identity::escape;
+use stella_bundle::verify::{SignerFact, VerifyError};
 use stella_client::error::{ClientError, ErrorClass, Service};
 use stella_client::oidc::TokenError;
+use stella_policy::code;
+pub(crate) use stella_policy::code::{
+    ACCESS, CHAIN, IDENTITY, INTERNAL, LOG, NO_ARTIFACT, NO_ATTESTATION, OK, SIGNATURE,
+    UNAVAILABLE, USAGE,
+};
+use stella_policy::gate::Refusal;
+use stella_policy::policy::Policy;
 
-/// A gate passed, or there was nothing to refuse.
-pub(crate) const OK: u8 = 0;
-/// Something failed that no other code names.
-pub(crate) const INTERNAL: u8 = 1;
-/// The command, a flag or the configuration is wrong.
-pub(crate) const USAGE: u8 = 2;
-/// No attestation speaks of the artifact.
-pub(crate) const NO_ATTESTATION: u8 = 10;
-/// The artifact is not there.
-pub(crate) const NO_ARTIFACT: u8 = 11;
-/// No signature matches.
-pub(crate) const SIGNATURE: u8 = 12;
-/// There is no certificate.
-pub(crate) const NO_CERTIFICATE: u8 = 13;
-/// Someone else signed.
-pub(crate) const IDENTITY: u8 = 20;
-/// The predicate asked for is not there.
-pub(crate) const NO_PREDICATE: u8 = 21;
-/// A signer who is believed says no.
-pub(crate) const DENIED: u8 = 22;
-/// A certificate or a timestamp is not to be trusted.
-pub(crate) const CHAIN: u8 = 23;
-/// A log, an SCT or a proof is missing or bad.
-pub(crate) const LOG: u8 = 24;
-/// A service cannot be reached now.
-pub(crate) const UNAVAILABLE: u8 = 30;
-/// A service does not let the caller in.
-pub(crate) const ACCESS: u8 = 31;
 /// The token is expired or for somebody else.
 pub(crate) const TOKEN: u8 = 32;
 /// The signing key cannot be used.
 pub(crate) const KEY: u8 = 40;
 
+/// Where each kind of error has a page of its own.
+const PAGES: &str = "https://github.com/stella-ops/stella/blob/main/docs/errors";
+
 /// Why a command ends without success.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     /// The exit code.
     pub(crate) code: u8,
@@ -52,6 +36,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do next.
     pub(crate) hint: Option<String>,
+    /// The page that says more, by its name.
+    pub(crate) page: Option<&'static str>,
 }
 
 impl Failure {
@@ -60,6 +46,7 @@ impl Failure {
             code,
             message: message.into(),
             hint: None,
+            page: None,
         }
     }
 
@@ -74,6 +61,18 @@ impl Failure {
             INTERNAL,
             format!("cannot {action} {}: {error}", path.display()),
         )
+    }
+
+    /// Adds the page that says more.
+    #[must_use]
+    pub(crate) const fn page(mut self, page: &'static str) -> Self {
+        self.page = Some(page);
+        self
+    }
+
+    /// Returns the address of the page that says more.
+    pub(crate) fn docs(&self) -> Option<String> {
+        self.page.map(|page| format!("{PAGES}/{page}.md"))
     }
 
     /// Adds what to do next.
@@ -210,7 +209,7 @@ impl From<SignError> for Failure {
         match error {
             SignError::Client(error) => error.into(),
             SignError::SelfCheck(error) => {
-                let code = verify_code(&error);
+                let code = code::of_verification(&error);
                 Self::new(code, format!("the finished bundle does not verify: {error}"))
                     .hint("the services and the trusted root do not belong together: see `stella config show`")
             }
@@ -220,55 +219,91 @@ impl From<SignError> for Failure {
     }
 }
 
-/// Returns the code of a refused bundle.
-pub(crate) fn verify_code(error: &VerifyError) -> u8 {
-    match (error, error.check()) {
-        (VerifyError::NoCertificate, _) => NO_CERTIFICATE,
-        (_, Check::Time | Check::Certificate) => CHAIN,
-        (_, Check::Sct | Check::Log) => LOG,
-        (_, Check::Signature | Check::Subject) => SIGNATURE,
-        (_, Check::Identity) => IDENTITY,
-    }
+/// Says why an artifact is refused and what to do next; none when it passes.
+pub(crate) fn refusal(policy: &Policy, answer: &Answer) -> Option<Failure> {
+    let refusal = answer.decision.verdict.as_ref().err()?;
+    let code = refusal.code();
+    let item = refusal.item().and_then(|item| answer.examined.get(item));
+    let failure = match (refusal, item) {
+        (
+            Refusal::Damaged { .. },
+            Some(Examined {
+                result: Err(Unjudged::Damaged(damage)),
+                ..
+            }),
+        ) => damaged(damage),
+        (
+            Refusal::NotABundle { .. },
+            Some(Examined {
+                result: Err(error), ..
+            }),
+        ) => Failure::new(code, error.to_string()),
+        (
+            Refusal::Refused {
+                error: VerifyError::IdentityMismatch { .. },
+                ..
+            },
+            _,
+        ) => Failure::new(code, strangers(policy, answer, refusal)),
+        _ => Failure::new(code, refusal.to_string()),
+    };
+    let failure = failure.page(refusal.page());
+    Some(match refusal_hint(refusal) {
+        Some(hint) if failure.hint.is_none() => failure.hint(hint),
+        _ => failure,
+    })
 }
 
-/// Returns the code of a refused artifact.
-pub(crate) fn refusal_code(refusal: &Refusal) -> u8 {
-    match refusal {
-        Refusal::Damaged(_) => INTERNAL,
-        Refusal::Denied { .. } => DENIED,
-        Refusal::NoAttestation => NO_ATTESTATION,
-        Refusal::PredicateAbsent { .. } => NO_PREDICATE,
-        Refusal::Refused(error) => verify_code(error),
-        _ => SIGNATURE,
-    }
+/// Says who signed, and whose signatures are wanted.
+fn strangers(policy: &Policy, answer: &Answer, refusal: &Refusal) -> String {
+    let is_mismatch =
+        |each: &&Examined| matches!(each.refused(), Some(VerifyError::IdentityMismatch { .. }));
+    let by = |each: &Examined| {
+        let signer = each.result.as_ref().ok()?.facts.signer.as_ref()?;
+        Some(escape(name_of(signer)?))
+    };
+    let strangers: Vec<&Examined> = answer.examined.iter().filter(is_mismatch).collect();
+    let mut names: Vec<String> = strangers.iter().filter_map(|each| by(each)).collect();
+    names.dedup();
+    let wanted: Vec<String> = policy
+        .identities()
+        .map(|identity| format!("{} at {}", identity.value(), escape(identity.issuer())))
+        .collect();
+    let count = match strangers.len() {
+        1 => "1 attestation".to_owned(),
+        count => format!("{count} attestations"),
+    };
+    format!(
+        "identity mismatch: found {count} by {}; wanted is {} ({refusal})",
+        names.join(", "),
+        wanted.join(" or ")
+    )
 }
 
-/// Says what a refusal is and what to do next.
-pub(crate) fn refusal(refusal: &Refusal) -> Failure {
-    let code = refusal_code(refusal);
-    match refusal {
-        Refusal::Damaged(damage) => damaged(damage),
-        Refusal::Denied { digest, result } => {
-            Failure::new(code, format!("the policy result of {digest} says {result}"))
-                .hint("see which rule it names: stella attest inspect --artifact …")
+/// Returns what names a signer best: the token's subject, else the certificate's name.
+pub(crate) fn name_of(signer: &SignerFact) -> Option<&str> {
+    signer.claim(Claim::TokenSubject).or(signer.name.as_deref())
+}
+
+/// Says what to do about a refusal.
+const fn refusal_hint(refusal: &Refusal) -> Option<&'static str> {
+    Some(match refusal {
+        Refusal::Condition { .. } | Refusal::Denied { .. } => {
+            "see what it says and which rule it names: stella attest inspect --artifact …"
         }
-        Refusal::NoAttestation => Failure::new(code, "no attestation speaks of this artifact")
-            .hint("give one with --bundle FILE, or list what the store has: stella attest list ARTIFACT"),
-        Refusal::NotABundle(error) => Failure::new(code, error.to_string()),
-        Refusal::PredicateAbsent { wanted, found } => {
-            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
-            Failure::new(code, format!("no attestation of type {wanted}; found {found}"))
-                .hint("see what there is: stella attest list ARTIFACT")
+        Refusal::NoAttestation => {
+            "give one with --bundle FILE, or list what the store has: stella attest list ARTIFACT"
         }
-        Refusal::Refused(error) => {
-            let failure = Failure::new(code, error.to_string());
-            match verify_hint(error) {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
+        Refusal::PredicateAbsent { .. } | Refusal::TooFew { .. } => {
+            "see what there is: stella attest list ARTIFACT"
         }
-        _ => Failure::new(code, "refused"),
-    }
+        Refusal::Expired { .. } | Refusal::Stale { .. } => "evaluate and sign again",
+        Refusal::SignerNotAccepted { .. } => {
+            "see who signed what: stella policy explain --policy … ARTIFACT"
+        }
+        Refusal::Refused { error, .. } => return verify_hint(error),
+        _ => return None,
+    })
 }
 
 /// Says what to do about an attestation whose file is damaged.
@@ -279,7 +314,7 @@ pub(crate) fn damaged(damage: &Damage) -> Failure {
     ))
 }
 
-fn verify_hint(error: &VerifyError) -> Option<&'static str> {
+const fn verify_hint(error: &VerifyError) -> Option<&'static str> {
     Some(match error {
         VerifyError::Chain(_) => {
             "the bundle was made under another trust root, or the chain was not valid when it was signed: see which root is used with `stella trust show`"

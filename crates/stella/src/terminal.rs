@@ -1,6 +1,11 @@
 //! Where text goes: reports to stdout, talk to stderr. A reader who left (`| head`) is no error.
 
-use std::io::{self, Write as _};
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use stella_bundle::identity::escape;
+
+use crate::exit::Failure;
 
 /// Writes one line to stdout.
 pub(crate) fn say(line: &str) {
@@ -20,4 +25,62 @@ pub(crate) fn say_json(value: &serde_json::Value) {
 /// Writes one line to stderr.
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes a failure to stderr: what it is, what to do next, and where more is said.
+pub(crate) fn tell_failure(failure: &Failure, word: &str) {
+    tell(&format!("{word}: {}", escape(&failure.message)));
+    if let Some(hint) = &failure.hint {
+        tell(&format!("hint: {hint}"));
+    }
+    if let Some(docs) = failure.docs() {
+        tell(&format!("see: {docs}"));
+    }
+}
+
+/// A counter on stderr for whoever waits at a terminal; elsewhere nothing is written.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    word: &'static str,
+    total: usize,
+    done: Cell<usize>,
+    is_shown: bool,
+}
+
+impl Progress {
+    /// Begins to count; one thing alone is not counted.
+    pub(crate) fn new(word: &'static str, total: usize) -> Self {
+        Self {
+            word,
+            total,
+            done: Cell::new(0),
+            is_shown: total > 1 && io::stderr().is_terminal(),
+        }
+    }
+
+    /// Counts one more.
+    pub(crate) fn step(&self) {
+        let done = self.done.get() + 1;
+        self.done.set(done);
+        if self.is_shown {
+            let _ = write!(
+                io::stderr().lock(),
+                "\r{} {done} of {}",
+                self.word,
+                self.total
+            );
+        }
+    }
+
+    /// Leaves an empty line.
+    pub(crate) fn end(&self) {
+        if self.is_shown {
+            let _ = write!(
+                io::stderr().lock(),
+                "\r{:width$}\r",
+                "",
+                width = self.word.len() + 48
+            );
+        }
+    }
 }

@@ -163,20 +163,63 @@ pub(crate) fn public_is_missing() -> Failure {
     )
 }
 
+/// Which trust roots a command accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acceptance {
+    /// Their digests; whichever was chosen, when there are none.
+    pub(crate) digests: Vec<Digest>,
+    /// When an instance on this machine's own names must be among them.
+    pub(crate) development: DevelopmentRule,
+}
+
+/// When an instance on this machine's own names must be named by its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DevelopmentRule {
+    /// Always: a policy file that enforces asks so.
+    NamedAlways,
+    /// Where CI runs this and no file was given: such a pipeline believes whatever ran before it.
+    NamedInCi,
+}
+
+impl Acceptance {
+    /// Returns what `--trust-fingerprint` says.
+    pub(crate) fn of_flag(fingerprint: Option<&str>) -> Result<Self, Failure> {
+        let parse = |text: &str| {
+            Digest::parse(text).ok_or_else(|| {
+                Failure::usage(format!(
+                    "--trust-fingerprint {text:?} is not sha256: and 64 hex digits"
+                ))
+            })
+        };
+        Ok(Self {
+            digests: fingerprint.map(parse).transpose()?.into_iter().collect(),
+            development: DevelopmentRule::NamedInCi,
+        })
+    }
+}
+
 /// Finds the trust root of a command: its flag, else the configuration's, else the recorded choice.
 pub(crate) fn choose(
     flag: Option<&Path>,
     configured: Option<&TrustChoice>,
-    fingerprint: Option<&str>,
+    acceptance: &Acceptance,
 ) -> Result<TrustMaterial, Failure> {
     let material = find(flag, configured)?;
-    // A pipeline that believes an instance on its own loopback believes whatever ran before it.
-    if flag.is_none() && material.is_development() && is_ci() && fingerprint.is_none() {
-        let digest = material.digest();
-        return Err(Failure::usage(format!("the recorded trust root {digest} is that of a local instance, which CI does not believe unasked"))
-            .hint(format!("name it: --trust-fingerprint {digest}")));
+    let digest = material.digest();
+    if acceptance.digests.is_empty() {
+        let (must_be_named, who, how) = match acceptance.development {
+            DevelopmentRule::NamedAlways => (true, "a policy file that enforces", "trust: ["),
+            DevelopmentRule::NamedInCi => (flag.is_none() && is_ci(), "CI", "--trust-fingerprint "),
+        };
+        if must_be_named && material.is_development() {
+            let end = if how.ends_with('[') { "]" } else { "" };
+            return Err(Failure::usage(format!("the trust root {digest} is that of a local instance, which {who} does not believe unasked"))
+                .hint(format!("name it: {how}{digest}{end}"))
+                .page("trust-root"));
+        }
+        return Ok(material);
     }
-    require_fingerprint(material, fingerprint)
+    require_accepted(material, acceptance)
 }
 
 /// Finds the trust root to sign under. Whoever signs chooses their own services, so nothing is pinned here, and CI
@@ -196,22 +239,26 @@ fn find(flag: Option<&Path>, configured: Option<&TrustChoice>) -> Result<TrustMa
         (None, None) => recorded(&places::trust())?.ok_or_else(|| {
             Failure::usage("no trust root was chosen: nobody is believed unasked")
                 .hint("record whom to trust with `stella trust use FILE | URL`, or give --trusted-root FILE")
+                .page("trust-root")
         }),
     }
 }
 
-fn require_fingerprint(
+fn require_accepted(
     material: TrustMaterial,
-    fingerprint: Option<&str>,
+    acceptance: &Acceptance,
 ) -> Result<TrustMaterial, Failure> {
-    let found = material.digest().to_string();
-    match fingerprint {
-        Some(expected) if expected != found => Err(Failure::usage(format!(
-            "the trust root of {} has the digest {found}, expected {expected}",
-            material.source
-        ))),
-        _ => Ok(material),
+    let found = material.digest();
+    if acceptance.digests.contains(&found) {
+        return Ok(material);
     }
+    let expected: Vec<String> = acceptance.digests.iter().map(ToString::to_string).collect();
+    Err(Failure::usage(format!(
+        "the trust root of {} has the digest {found}, expected {}",
+        material.source,
+        expected.join(" or ")
+    ))
+    .page("trust-root"))
 }
 
 /// Reads the recorded choice.

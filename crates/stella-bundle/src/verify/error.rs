@@ -342,6 +342,58 @@ impl VerifyError {
     }
 }
 
+impl VerifyError {
+    /// Returns the name of the page that says what this means and what to do (docs/errors).
+    pub const fn page(&self) -> &'static str {
+        match self {
+            Self::ArtifactNotCompared
+            | Self::ArtifactDigestNeeded { .. }
+            | Self::ArtifactBytesNeeded => "artifact-needed",
+            Self::CertificateNotWanted | Self::KeyHintMismatch { .. } | Self::NoCertificate => {
+                "key-or-certificate"
+            }
+            Self::Chain(_) => "certificate-chain",
+            Self::Entry { error, .. } => error.page(),
+            Self::FromTheFuture { .. } => "from-the-future",
+            Self::IdentityMismatch { .. } => "identity-mismatch",
+            Self::KeyNotValidAt { .. } => "key-not-valid",
+            Self::MalformedCertificate { .. }
+            | Self::NotOneName { .. }
+            | Self::RootInBundle { .. } => "malformed-certificate",
+            Self::MessageDigestMismatch { .. } | Self::SubjectMismatch { .. } => "subject-mismatch",
+            Self::NoIdentityGiven => "no-identity",
+            Self::NotEnoughEntries { .. } => "rekor-proof-missing",
+            Self::NotEnoughScts { .. } | Self::Sct(_) | Self::SctLogNotValidAt { .. } => "sct",
+            Self::NotEnoughTimes { .. } | Self::NotEnoughTimestamps { .. } => "signing-time",
+            Self::PayloadType { .. } | Self::Statement(_) => "not-a-statement",
+            Self::Signature(_) => "bad-signature",
+            Self::Timestamp { .. } | Self::TimestampChain { .. } => "bad-timestamp",
+        }
+    }
+}
+
+impl EntryError {
+    /// Returns the name of the page that says what this means and what to do (docs/errors).
+    pub const fn page(&self) -> &'static str {
+        match self {
+            Self::BadPromise { .. }
+            | Self::Checkpoint(_)
+            | Self::Note(_)
+            | Self::OriginMismatch { .. }
+            | Self::Proof(_)
+            | Self::ProofMalformed => "log-proof",
+            Self::BodyMalformed(_)
+            | Self::BodyMismatch { .. }
+            | Self::KeyNotLogged
+            | Self::NoMessage
+            | Self::UnsupportedKind(_) => "log-entry",
+            Self::ImpossibleTime { .. } | Self::LogNotValidAt { .. } => "log-not-valid",
+            Self::Duplicate | Self::NoProof | Self::UnknownLog { .. } => "rekor-proof-missing",
+            Self::NotWitnessed => "not-witnessed",
+        }
+    }
+}
+
 fn describe(compared: &[Vec<Compared>]) -> String {
     let lines = compared.iter().map(|list| {
         let failed = list.iter().filter(|each| !each.agrees).map(|each| {

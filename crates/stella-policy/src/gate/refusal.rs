@@ -63,7 +63,7 @@ pub enum Refusal {
         item: usize,
     },
     /// Attestations hold, none is of the predicate type asked for.
-    #[error("no attestation of type {wanted}; found {}", list(found))]
+    #[error("no attestation of type {}; found {}", wanted.spelled(), list(found))]
     PredicateAbsent {
         /// Which requirement.
         requirement: String,
@@ -134,6 +134,22 @@ impl Refusal {
             Self::PredicateAbsent { .. } | Self::TooFew { .. } => code::NO_PREDICATE,
             Self::Refused { error, .. } => code::of_verification(error),
             Self::SignerNotAccepted { .. } => code::IDENTITY,
+        }
+    }
+
+    /// Returns the name of the page that says what this means and what to do (docs/errors).
+    pub const fn page(&self) -> &'static str {
+        match self {
+            Self::Condition { .. } => "condition-not-met",
+            Self::Damaged { .. } => "damaged-attestation",
+            Self::Denied { .. } => "denied",
+            Self::Expired { .. } | Self::Stale { .. } => "stale",
+            Self::NoAttestation => "no-attestation",
+            Self::NotABundle { .. } => "not-a-bundle",
+            Self::PredicateAbsent { .. } => "predicate-absent",
+            Self::Refused { error, .. } => error.page(),
+            Self::SignerNotAccepted { .. } => "signer-not-accepted",
+            Self::TooFew { .. } => "too-few",
         }
     }
 

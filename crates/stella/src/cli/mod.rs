@@ -4,10 +4,13 @@ mod attest;
 mod completion;
 pub(crate) mod config;
 mod demo;
+mod gate;
 mod identity;
 mod log;
+mod policy;
 mod serve;
 mod trust;
+mod verify;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -43,6 +46,7 @@ Examples:
   stella serve --dir ./sigstore                    run a private Sigstore
   stella trust use http://127.0.0.1:8470           say whom to believe
   stella attest sign --keyless --artifact sha256:…
+  stella verify app.tar.gz --policy policy.yaml    may this be released?
   stella attest verify --artifact sha256:… --certificate-identity repo:myorg/myrepo:ref:refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
 
@@ -67,11 +71,16 @@ enum Command {
     /// Look into the instance's logs
     #[command(subcommand)]
     Log(log::Command),
+    /// Check, test and explain policies
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Serve a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority
     Serve(serve::Args),
     /// Choose and show whom to believe
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Answer whether files may be released: attested by someone who may, as a policy asks
+    Verify(Box<verify::Args>),
 }
 
 /// What every command is given.
@@ -114,13 +123,7 @@ pub(crate) fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            terminal::tell(&format!(
-                "error: {}",
-                stella_bundle::identity::escape(&failure.message)
-            ));
-            if let Some(hint) = &failure.hint {
-                terminal::tell(&format!("hint: {hint}"));
-            }
+            terminal::tell_failure(&failure, "error");
             ExitCode::from(failure.code)
         }
     }
@@ -138,8 +141,10 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Demo(args) => wait(demo::run(args)),
         Command::Identity(command) => wait(identity::run(command)),
         Command::Log(command) => wait(log::run(command)),
+        Command::Policy(command) => policy::run(&context, command),
         Command::Serve(args) => serve::run(args),
         Command::Trust(command) => wait(trust::run(command)),
+        Command::Verify(args) => verify::run(&context, &args),
     }
 }
 

@@ -1,16 +1,16 @@
 //! `stella attest inspect`: what is inside, for people who want to know before they decide whom to accept.
 
-use stella_attest::verify::{Demand, Examined};
+use stella_attest::verify::{Examined, Gate, Question};
 use stella_bundle::bundle::{Bundle, KeyMaterial};
 use stella_bundle::certificate::Certificate;
-use stella_bundle::identity::{Identities, escape};
+use stella_bundle::identity::escape;
 use stella_bundle::pem;
-use stella_bundle::verify::{Artifact, IdentityRule, Policy, Verifier};
+use stella_policy::policy::Policy;
 use stella_server::{Clock as _, SystemClock};
 
 use super::source::SourceFlags;
-use super::verify::TrustFlags;
 use crate::cli::Context;
+use crate::cli::gate::TrustFlags;
 use crate::exit::{self, Failure};
 use crate::{artifact, output, terminal};
 
@@ -52,13 +52,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         .map(|each| each.stored.bytes.clone().unwrap_or_default())
         .collect();
     // Who may sign is not asked here: the answer's verdict is never looked at.
-    let rule = IdentityRule::Given(Identities::AnyoneUnsafe);
-    let policy = Policy::for_certificates(rule);
-    let verifier = Verifier::new(material.prepare(), policy);
-    let digests = Artifact::Digests(&artifact.digests);
-    let demand = Demand::default();
+    let question = Question {
+        artifact: artifact.digests,
+        candidates,
+    };
     let answer =
-        stella_attest::verify::verify(&verifier, &digests, candidates, &demand, SystemClock.now());
+        Gate::new(material.prepare(), Policy::looking()).verify(question, SystemClock.now());
     if args.json {
         let shown: Vec<_> = answer
             .examined
@@ -70,7 +69,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         return Ok(exit::OK);
     }
     for (examined, bytes) in answer.examined.iter().zip(&bundles) {
-        output::print_attestation(examined);
+        output::text::attestation(examined)
+            .iter()
+            .for_each(|line| terminal::say(line));
         if let Some(predicate) = predicate(examined) {
             terminal::say(&format!("  predicate {predicate}"));
         }
@@ -82,7 +83,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
 }
 
 fn json((examined, bytes): (&Examined, &Vec<u8>), with_certificate: bool) -> serde_json::Value {
-    let mut value = output::attestation(examined);
+    let mut value = output::json::attestation(examined);
     if let Ok(report) = &examined.result {
         value["predicate"] = serde_json::json!(
             report

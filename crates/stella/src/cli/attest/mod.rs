@@ -1,11 +1,10 @@
 //! `stella attest`: what is done with attestations.
 
 mod export_bundle;
-mod identity_flags;
 mod inspect;
 mod list;
 mod sign;
-mod source;
+pub(super) mod source;
 mod verify;
 
 use clap::Subcommand;
@@ -16,9 +15,6 @@ use stella_bundle::predicate::PredicateType;
 
 use super::Context;
 use crate::exit::Failure;
-
-/// A name with more mistakes than these was another one.
-const MAX_TYPOS: usize = 2;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,7 +27,7 @@ pub(crate) enum Command {
     /// Sign a statement about an artifact
     Sign(sign::Args),
     /// Answer whether an artifact is attested by someone who may
-    Verify(verify::Args),
+    Verify(Box<verify::Args>),
 }
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
@@ -46,22 +42,5 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
 
 /// Reads what was typed after `--type`.
 fn predicate_type(typed: &str) -> Result<PredicateType, Failure> {
-    PredicateType::parse(typed).map_err(|error| {
-        let failure = Failure::usage(error.to_string());
-        let nearest = PredicateType::OURS
-            .iter()
-            .flat_map(|ours| ours.names())
-            .map(|name| {
-                (
-                    strsim::damerau_levenshtein(name, &typed.to_lowercase()),
-                    *name,
-                )
-            })
-            .min()
-            .filter(|(distance, _)| *distance <= MAX_TYPOS);
-        match nearest {
-            Some((_, name)) => failure.hint(format!("did you mean {name}?")),
-            None => failure,
-        }
-    })
+    PredicateType::parse(typed).map_err(|error| super::gate::not_a_type(typed, &error))
 }

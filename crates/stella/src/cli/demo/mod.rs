@@ -10,20 +10,24 @@ use stella_attest::file;
 use stella_attest::session::{Services, Session};
 use stella_attest::shelf::{Shelf, Stored};
 use stella_attest::sign::{self, Signed};
-use stella_attest::verify::{Answer, Candidate, Demand, Source};
+use stella_attest::verify::{Answer, Candidate, Gate, Question, Source};
 use stella_bundle::attestation_set::{self, AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::MAX_BUNDLE;
-use stella_bundle::digest::{Digest, DigestAlgorithm};
-use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities};
+use stella_bundle::digest::DigestAlgorithm;
+use stella_bundle::identity::CertificateIdentity;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::predicate::PredicateType;
 use stella_bundle::signing_config::ClientTrustConfig;
 use stella_bundle::statement::{Statement, Subject};
-use stella_bundle::verify::{Artifact, IdentityRule, Policy, SctRule, Trust, Verifier};
+use stella_bundle::verify::{SctRule, Trust};
 use stella_client::fulcio::Fulcio;
 use stella_client::oidc::{IdentityToken, TokenDemands, TokenOrigin};
 use stella_client::rekor::Rekor;
 use stella_client::tsa::Tsa;
+use stella_policy::policy::Policy;
+use stella_policy::requirement::Requirement;
+use stella_policy::signer::{Signer, Who};
+use stella_policy::type_pattern::TypePattern;
 use stella_server::{
     Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, OwnIssuer, Sigstore, SystemClock, TokenRequest,
 };
@@ -110,10 +114,20 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
 
     // 4. Verified, and exported with everything that a verifier needs.
-    let answer = verify(&material, &executable, stored(signed.bytes.clone()))?;
-    require_passed(&answer)?;
+    let policy = policy()?;
+    let answer = verify(
+        &material,
+        &policy,
+        &executable,
+        stored(signed.bytes.clone()),
+    );
+    require_passed(&policy, &answer)?;
     story.step("verified it while the instance runs:");
-    answer.examined.iter().for_each(output::print_attestation);
+    for examined in &answer.examined {
+        output::text::attestation(examined)
+            .iter()
+            .for_each(|line| terminal::say(line));
+    }
     let exported = directory.join("attestation-bundle.json");
     let root = directory.join("trusted_root.json");
     let copy = TrustedRootCopy::new(material.root_bytes.clone());
@@ -128,15 +142,20 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     story.step("stopped the instance");
     let material = TrustMaterial::read(&root)?;
     let bytes = read(&exported)?;
-    let answer = verify(&material, &executable, stored(only_bundle(&bytes)?))?;
-    require_passed(&answer)?;
+    let answer = verify(
+        &material,
+        &policy,
+        &executable,
+        stored(only_bundle(&bytes)?),
+    );
+    require_passed(&policy, &answer)?;
     story.step("verified offline, from the exported file and the trusted root alone");
 
     // 6. One byte is changed; the proof is void.
     let mut changed = only_bundle(&bytes)?;
     let position = change_one_byte(&mut changed)?;
-    let answer = verify(&material, &executable, stored(changed))?;
-    let Err(refusal) = &answer.verdict else {
+    let answer = verify(&material, &policy, &executable, stored(changed));
+    let Some(refusal) = exit::refusal(&policy, &answer) else {
         return Err(Failure::new(
             exit::INTERNAL,
             "a changed bundle was accepted: this must never happen",
@@ -144,7 +163,7 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     };
     story.step(&format!(
         "changed byte {position} of the bundle: refused, {}",
-        exit::refusal(refusal).message
+        refusal.message
     ));
     story.end();
     Ok(exit::OK)
@@ -248,38 +267,42 @@ async fn sign_verdict(
     .await?)
 }
 
-/// Verifies as anyone would who has the trusted root and knows who may sign.
-fn verify(
-    material: &TrustMaterial,
-    executable: &artifact::Artifact,
-    stored: Stored,
-) -> Result<Answer, Failure> {
+/// Returns what anyone asks who knows who may sign: a verdict of the demo's own subject.
+fn policy() -> Result<Policy, Failure> {
     let identity = CertificateIdentity::parse(DEFAULT_SUBJECT, URL)
         .map_err(|error| Failure::usage(error.to_string()))?;
-    let any = AnyOf::new(vec![identity]).ok_or_else(|| Failure::usage("no identity was given"))?;
-    let rule = IdentityRule::Given(Identities::AnyOf(any));
-    let trust: Trust = material.prepare();
-    let verifier = Verifier::new(trust, Policy::for_certificates(rule));
-    let candidates = vec![Candidate {
-        stored,
-        source: Source::File,
-    }];
-    let demand = Demand {
-        predicate_type: Some(PredicateType::PolicyResult.uri().to_owned()),
-    };
-    let digests: &[Digest] = &executable.digests;
-    let artifact = Artifact::Digests(digests);
-    Ok(stella_attest::verify::verify(
-        &verifier,
-        &artifact,
-        candidates,
-        &demand,
-        SystemClock.now(),
-    ))
+    Ok(Policy {
+        signers: vec![Signer {
+            name: "demo".to_owned(),
+            who: Who::Certificate(identity),
+        }],
+        requirements: vec![Requirement::of_type(TypePattern::Exact(
+            PredicateType::PolicyResult,
+        ))],
+        ..Policy::default()
+    })
 }
 
-fn require_passed(answer: &Answer) -> Result<(), Failure> {
-    answer.verdict.as_ref().map_err(exit::refusal).copied()
+/// Verifies as anyone would who has the trusted root.
+fn verify(
+    material: &TrustMaterial,
+    policy: &Policy,
+    executable: &artifact::Artifact,
+    stored: Stored,
+) -> Answer {
+    let question = Question {
+        artifact: executable.digests.clone(),
+        candidates: vec![Candidate {
+            stored,
+            source: Source::File,
+        }],
+    };
+    let trust: Trust = material.prepare();
+    Gate::new(trust, policy.clone()).verify(question, SystemClock.now())
+}
+
+fn require_passed(policy: &Policy, answer: &Answer) -> Result<(), Failure> {
+    exit::refusal(policy, answer).map_or(Ok(()), Err)
 }
 
 fn only_bundle(exported: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -1,0 +1,220 @@
+//! The gate: reads files, judges, reports; opens no socket. `stella verify`, `stella attest verify` and
+//! `stella policy explain` are this engine with other words.
+
+mod artifacts;
+mod identity_flags;
+mod policy_flags;
+mod trust_flags;
+
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Instant;
+
+use stella_attest::verify::{Gate, Question};
+use stella_bundle::predicate::PredicateType;
+use stella_policy::mode::Mode;
+use stella_policy::policy::Policy;
+use stella_server::{Clock as _, SystemClock};
+
+use super::Context;
+use super::attest::source::SourceFlags;
+use crate::artifact::Artifact;
+use crate::exit::{self, Failure};
+use crate::output::{Judged, Run, Sinks};
+use crate::terminal;
+use crate::terminal::Progress;
+use crate::trust::{Acceptance, DevelopmentRule};
+
+pub(super) use artifacts::BUNDLE_ENDINGS;
+pub(super) use policy_flags::{Origin, PolicyFlags, read_policy};
+pub(super) use trust_flags::TrustFlags;
+
+/// A name with more mistakes than these was another one.
+const MAX_TYPOS: usize = 2;
+
+/// Everything that the gate is told beside the artifacts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GateFlags {
+    #[command(flatten)]
+    policy: PolicyFlags,
+
+    #[command(flatten)]
+    source: SourceFlags,
+
+    #[command(flatten)]
+    trust: TrustFlags,
+
+    /// Promise that no socket is opened; verification never opens one
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Where reports go.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportFlags {
+    /// Print the report as JSON (stella.verify/v1), on success and on refusal; the same as -o json
+    #[arg(long)]
+    json: bool,
+
+    /// Write a report: text, json, junit or github, to standard output or to a file; may be given more than once
+    #[arg(short, long = "output", value_name = "FORMAT[=FILE]")]
+    outputs: Vec<String>,
+}
+
+/// Judges every artifact and reports; the exit code is that of the first one, in the order given, that does not pass.
+pub(crate) fn run(
+    context: &Context,
+    flags: &GateFlags,
+    reports: &ReportFlags,
+    given: &[String],
+) -> Result<u8, Failure> {
+    let start = Instant::now();
+    let sinks = Sinks::parse(&reports.outputs, reports.json)?;
+    match judge(context, flags, given, start) {
+        Ok(run) => {
+            sinks.write(&run)?;
+            tell(&run, &sinks);
+            Ok(run.exit())
+        }
+        Err(failure) => {
+            // Whoever asked for a report reads one, whatever happened.
+            let code = failure.code;
+            let run = Run::not_judged(given, &failure, start.elapsed());
+            sinks.write(&run)?;
+            if sinks.speaks_to_programs() {
+                return Ok(code);
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Reads everything, then asks the rules, which know neither files nor clock.
+pub(crate) fn judge(
+    context: &Context,
+    flags: &GateFlags,
+    given: &[String],
+    start: Instant,
+) -> Result<Run, Failure> {
+    // 1. What is asked, and whom to believe.
+    let (mut policy, origin) = flags.policy.policy()?;
+    PolicyFlags::narrow_trust(&mut policy, flags.trust.fingerprint())?;
+    let acceptance = Acceptance {
+        digests: policy.trust.clone(),
+        development: development_rule(&policy, origin),
+    };
+    let material = flags.trust.choose_accepted(context, &acceptance)?;
+    // 2. The last reading of files.
+    let names = artifacts::expand(given)?;
+    let progress = Progress::new("read", names.len());
+    let mut artifacts = Vec::with_capacity(names.len());
+    let mut questions = Vec::new();
+    for name in &names {
+        let question = question(name, &flags.source);
+        progress.step();
+        artifacts.push(
+            question
+                .as_ref()
+                .map(|question| question.artifact.first().cloned())
+                .map_err(Clone::clone),
+        );
+        questions.extend(question);
+    }
+    progress.end();
+    // 3. The rules.
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let gate = Gate::new(material.prepare(), policy);
+    let mut answers = gate
+        .verify_many(questions, SystemClock.now(), threads)
+        .into_iter();
+    // 4. What each came to.
+    let leniency = gate.policy().leniency();
+    let judged = names
+        .into_iter()
+        .zip(artifacts)
+        .map(|(name, read)| match read {
+            Ok(digest) => {
+                let answer = answers.next();
+                let failure = answer
+                    .as_ref()
+                    .and_then(|answer| exit::refusal(gate.policy(), answer));
+                Judged::new(name, digest, answer, failure, leniency)
+            }
+            Err(failure) => Judged::new(name, None, None, Some(failure), leniency),
+        });
+    Ok(Run {
+        judged: judged.collect(),
+        trust: Some(material),
+        policy: gate.policy().clone(),
+        elapsed: start.elapsed(),
+    })
+}
+
+/// Reads an artifact and everything that may speak of it.
+fn question(name: &str, source: &SourceFlags) -> Result<Question, Failure> {
+    let artifact = Artifact::read(name)?;
+    Ok(Question {
+        candidates: source.candidates(&artifact)?,
+        artifact: artifact.digests,
+    })
+}
+
+/// A policy file that enforces believes no instance on this machine's own names, unless it names it.
+fn development_rule(policy: &Policy, origin: Origin) -> DevelopmentRule {
+    match origin {
+        Origin::File if policy.mode == Mode::Enforce => DevelopmentRule::NamedAlways,
+        Origin::File | Origin::Flags => DevelopmentRule::NamedInCi,
+    }
+}
+
+/// Tells what was refused, and what a mode let pass.
+fn tell(run: &Run, sinks: &Sinks) {
+    for judged in &run.judged {
+        let Some(failure) = &judged.failure else {
+            continue;
+        };
+        match judged.ending.allowed_by {
+            Some(Mode::Warn) => {
+                terminal::tell(&format!(
+                    "WARNING: {} is refused with code {} and passes, because the mode is warn",
+                    stella_bundle::identity::escape(&judged.given),
+                    failure.code
+                ));
+                terminal::tell_failure(failure, "warning");
+            }
+            Some(_) => {}
+            None if sinks.speaks_to_programs() => {}
+            None => {
+                if run.judged.len() > 1 {
+                    terminal::tell(&stella_bundle::identity::escape(&judged.given));
+                }
+                terminal::tell_failure(failure, "error");
+            }
+        }
+    }
+}
+
+/// Says what is wrong with a predicate type, and what may have been meant.
+pub(super) fn not_a_type(typed: &str, error: &dyn std::fmt::Display) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    let typed = typed.split(':').next().unwrap_or_default().to_lowercase();
+    let names = PredicateType::OURS.iter().flat_map(|ours| ours.names());
+    let distance = |name: &&'static str| (strsim::damerau_levenshtein(name, &typed), *name);
+    match names.map(distance).min() {
+        Some((distance, name)) if distance <= MAX_TYPOS => {
+            failure.hint(format!("did you mean {name}?"))
+        }
+        _ => failure,
+    }
+}
+
+/// Says why an artifact passes or not; none when it could not be judged.
+pub(crate) fn explain(run: &Run, judged: &Judged) -> Option<stella_policy::explain::Explanation> {
+    let answer = judged.answer.as_ref()?;
+    let items = answer.items();
+    Some(stella_policy::explain::explain(
+        &run.policy,
+        &items,
+        &answer.decision,
+    ))
+}

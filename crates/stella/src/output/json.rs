@@ -1,0 +1,188 @@
+//! `stella.verify/v1`, for programs. Its fields are documented in docs/reference/exit-codes.md.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use stella_attest::verify::{Examined, Source};
+use stella_bundle::certificate::Claim;
+use stella_bundle::identity::escape;
+use stella_bundle::verify::{AuthenticTime, Clock, Facts, LogFact, Report};
+use stella_policy::gate::Decision;
+
+use super::{Judged, Run, text};
+use crate::exit::{self, Failure};
+
+/// Returns the report of one artifact, or of several in one object.
+pub(super) fn document(run: &Run) -> String {
+    let value = match run.judged.as_slice() {
+        [only] => artifact(run, only),
+        several => json!({
+            "schema": "stella.verify-set/v1",
+            "result": word(run.code()),
+            "code": run.code(),
+            "results": several.iter().map(|each| artifact(run, each)).collect::<Vec<_>>(),
+        }),
+    };
+    let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+    format!("{text}\n")
+}
+
+const fn word(code: u8) -> &'static str {
+    match code {
+        exit::OK => "allow",
+        _ => "deny",
+    }
+}
+
+fn artifact(run: &Run, judged: &Judged) -> Value {
+    let trust = run.trust.as_ref().map(|trust| {
+        json!({
+            "kind": trust.kind.name(),
+            "digest": trust.digest().to_string(),
+            "source": trust.source,
+        })
+    });
+    let examined = judged
+        .answer
+        .as_ref()
+        .map(|answer| answer.examined.as_slice());
+    let decision = judged.answer.as_ref().map(|answer| &answer.decision);
+    let mut attestations: Vec<Value> = examined
+        .unwrap_or_default()
+        .iter()
+        .map(attestation)
+        .collect();
+    if let Some(decision) = decision {
+        for (value, names) in attestations.iter_mut().zip(&decision.signers) {
+            value["acceptedAs"] = json!(names);
+        }
+    }
+    json!({
+        "schema": "stella.verify/v1",
+        "result": word(judged.code()),
+        "code": judged.code(),
+        "allowedBy": judged.ending.allowed_by.map(|mode| mode.name()),
+        "mode": run.policy.mode.name(),
+        "artifact": {
+            "ref": judged.given,
+            "digest": judged.digest.as_ref().map(ToString::to_string),
+        },
+        "offline": true,
+        "trustRoot": trust,
+        "requirements": decision.map_or_else(Vec::new, |decision| requirements(decision, examined.unwrap_or_default())),
+        "attestations": attestations,
+        "errors": judged.failure.iter().map(error).collect::<Vec<_>>(),
+        "stats": stats(run.elapsed),
+    })
+}
+
+fn requirements(decision: &Decision, examined: &[Examined]) -> Vec<Value> {
+    let digest = |item: &usize| examined.get(*item).map(|each| each.digest.to_string());
+    let requirement = |each: &stella_policy::gate::Weighing| {
+        json!({
+            "name": escape(&each.requirement.name),
+            "holds": each.is_met(),
+            "wanted": each.requirement.count.least,
+            "found": each.found,
+            "satisfiedBy": each.satisfied_by.iter().map(digest).collect::<Vec<_>>(),
+        })
+    };
+    decision.requirements.iter().map(requirement).collect()
+}
+
+/// Returns a failure for programs.
+pub(crate) fn error(failure: &Failure) -> Value {
+    json!({
+        "code": failure.code,
+        "message": escape(&failure.message),
+        "hint": failure.hint,
+        "docs": failure.docs(),
+    })
+}
+
+fn stats(elapsed: Duration) -> Value {
+    json!({"ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)})
+}
+
+/// Returns one attestation for programs.
+pub(crate) fn attestation(examined: &Examined) -> Value {
+    let mut value = json!({
+        "digest": examined.digest.to_string(),
+        "source": match examined.source {
+            Source::File => "bundle",
+            Source::Shelf => "local",
+        },
+    });
+    if let Some(version) = examined.version {
+        value["format"] = json!(format!("bundle-v{version}"));
+    }
+    match &examined.result {
+        Ok(report) => describe(&mut value, report),
+        Err(error) => value["error"] = json!(escape(&error.to_string())),
+    }
+    value
+}
+
+fn describe(value: &mut Value, report: &Report) {
+    let facts = &report.facts;
+    let statement = facts.statement.as_ref();
+    value["predicateType"] = json!(statement.map(|statement| &statement.predicate_type));
+    value["checks"] = report
+        .checks
+        .iter()
+        .map(|(check, outcome)| {
+            let (status, detail) = text::status(outcome);
+            let detail = detail.or_else(|| text::found(*check, facts));
+            json!({"name": check.name(), "status": status, "detail": detail})
+        })
+        .collect();
+    value["signer"] = signer(facts);
+    let time = |each: &AuthenticTime| {
+        let kind = match each.clock {
+            Clock::Log => "tlog",
+            Clock::TimestampAuthority => "tsa",
+        };
+        json!({"kind": kind, "time": each.time.to_string(), "authority": each.authority})
+    };
+    value["times"] = facts.times.iter().map(time).collect();
+    let entry = |each: &LogFact| {
+        json!({
+            "origin": escape(&each.origin),
+            "index": each.index,
+            "treeSize": each.tree_size,
+            "witnesses": each.witnesses,
+            "ignored": each.ignored.as_ref().map(ToString::to_string),
+        })
+    };
+    value["log"] = facts.entries.iter().map(entry).collect();
+    let result = statement.and_then(|each| each.predicate.to_value().get("result").cloned());
+    if let Some(result) = result {
+        value["verdict"] = json!({"result": result});
+    }
+}
+
+fn signer(facts: &Facts) -> Value {
+    if let Some(key) = &facts.key {
+        return json!({"key": format!("sha256:{}", hex_of(&key.key.key_id())), "hint": escape(&key.hint)});
+    }
+    let Some(signer) = &facts.signer else {
+        return Value::Null;
+    };
+    let claims: Map<String, Value> = signer
+        .claims
+        .iter()
+        .map(|(claim, text)| (claim.name().to_owned(), json!(escape(text))))
+        .collect();
+    json!({
+        "issuer": signer.issuer.as_deref().map(escape),
+        "san": signer.name.as_deref().map(escape),
+        "tokenSubject": signer.claim(Claim::TokenSubject).map(escape),
+        "claims": claims,
+        "notBefore": signer.not_before.to_string(),
+        "notAfter": signer.not_after.to_string(),
+    })
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,133 @@
+//! The report for people: every check by name, and one line with the answer. Several artifacts take a line each.
+
+use stella_attest::verify::Examined;
+use stella_bundle::identity::escape;
+use stella_bundle::verify::{Check, Facts, Outcome};
+
+use super::{Judged, Run};
+use crate::exit;
+
+/// Returns the report.
+pub(crate) fn document(run: &Run) -> String {
+    let mut lines = Vec::new();
+    match run.judged.as_slice() {
+        [only] => {
+            let examined = only.answer.iter().flat_map(|answer| &answer.examined);
+            lines.extend(examined.flat_map(attestation));
+            let trust = run.trust.as_ref().map_or_else(String::new, |trust| {
+                format!("; trust root {} from {}", trust.digest(), trust.source)
+            });
+            lines.extend(only.digest.as_ref().map(|digest| {
+                let (word, says) = answer(only);
+                format!("{word:<5} {digest} {says}{trust}")
+            }));
+        }
+        several => {
+            lines.extend(several.iter().map(line));
+            lines.extend(several.len().checked_sub(1).map(|_| sum(several)));
+        }
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn answer(judged: &Judged) -> (&'static str, String) {
+    match (judged.code(), judged.ending.allowed_by) {
+        (exit::OK, _) => ("ok", "is attested".to_owned()),
+        (_, None) => ("fail", "is refused".to_owned()),
+        (code, Some(mode)) => (
+            mode.name(),
+            format!(
+                "is refused with code {code} and passes, because the mode is {}",
+                mode.name()
+            ),
+        ),
+    }
+}
+
+/// Returns one of several artifacts in a line.
+fn line(judged: &Judged) -> String {
+    let (word, _) = answer(judged);
+    let given = escape(&judged.given);
+    match &judged.failure {
+        None => format!("{word:<5} {given}"),
+        Some(failure) => format!(
+            "{word:<5} {given}  {} {}",
+            failure.code,
+            escape(&failure.message)
+        ),
+    }
+}
+
+fn sum(several: &[Judged]) -> String {
+    let passing = several
+        .iter()
+        .filter(|each| each.code() == exit::OK)
+        .count();
+    format!("{passing} of {} artifacts pass", several.len())
+}
+
+/// Returns one attestation: the checks by name, who signed, when, and where it is logged.
+pub(crate) fn attestation(examined: &Examined) -> Vec<String> {
+    let mut lines = vec![format!("attestation {}", examined.digest)];
+    let report = match &examined.result {
+        Ok(report) => report,
+        Err(error) => {
+            lines.push(format!("  fail      {}", escape(&error.to_string())));
+            return lines;
+        }
+    };
+    for (check, outcome) in &report.checks {
+        let (word, detail) = status(outcome);
+        let detail = detail
+            .or_else(|| found(*check, &report.facts))
+            .unwrap_or_default();
+        let line = format!("  {word:<10}{:<10} {detail}", check.name());
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+/// Returns how a check ended, as reports have it.
+pub(super) fn status(outcome: &Outcome) -> (&'static str, Option<String>) {
+    match outcome {
+        Outcome::Failed(error) => ("fail", Some(escape(&error.to_string()))),
+        Outcome::NotReached => ("notReached", None),
+        Outcome::Ok => ("ok", None),
+        Outcome::SkippedByPolicy => ("skipped", None),
+    }
+}
+
+/// Says what a check found, in a few words.
+pub(super) fn found(check: Check, facts: &Facts) -> Option<String> {
+    match check {
+        Check::Time => {
+            let time = facts.times.first()?;
+            Some(format!("signed at {} by {}", time.time, time.authority))
+        }
+        Check::Certificate => {
+            let signer = facts.signer.as_ref()?;
+            Some(format!(
+                "valid from {} to {}",
+                signer.not_before, signer.not_after
+            ))
+        }
+        Check::Sct => {
+            let sct = facts.scts.first()?;
+            Some(format!("{} at {}", sct.log.as_deref()?, sct.time))
+        }
+        Check::Log => {
+            let entry = facts.entries.first()?;
+            Some(format!("{} index {}", escape(&entry.origin), entry.index))
+        }
+        Check::Subject => {
+            let statement = facts.statement.as_ref()?;
+            Some(escape(&statement.predicate_type))
+        }
+        Check::Identity => {
+            let signer = facts.signer.as_ref()?;
+            let (name, issuer) = (exit::name_of(signer)?, signer.issuer.as_deref()?);
+            Some(format!("{} by {}", escape(name), escape(issuer)))
+        }
+        Check::Signature => None,
+    }
+}
