@@ -98,12 +98,26 @@ impl From<ClientError> for Failure {
         };
         let name = named_client_error(&error);
         let message = name.map_or_else(|| error.to_string(), |name| format!("{name}: {error}"));
-        let failure = Self::new(code, message);
+        let failure = match service_page(error.class()) {
+            Some(page) => Self::new(code, message).page(page),
+            None => Self::new(code, message),
+        };
         match client_hint(&error) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
     }
+}
+
+/// Returns the page about errors of services, tokens and keys.
+const fn service_page(class: ErrorClass) -> Option<&'static str> {
+    Some(match class {
+        ErrorClass::Access => "access-refused",
+        ErrorClass::Key => "signing-key",
+        ErrorClass::Token => "token",
+        ErrorClass::Unavailable => "service-unavailable",
+        _ => return None,
+    })
 }
 
 /// The documents' names of errors, for those that have one.

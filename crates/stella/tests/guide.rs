@@ -1,0 +1,11 @@
+//! The guides, run as they are written.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod typed;
+
+const POLICY: &str = include_str!("../../../docs/guide/policy.md");
+
+#[test]
+fn the_way_from_an_empty_file_to_an_enforced_gate_is_as_the_guide_says() {
+    typed::run(POLICY, "guide-policy");
+}
