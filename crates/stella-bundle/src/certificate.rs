@@ -398,7 +398,8 @@ impl Certificate {
 
     /// Returns what Fulcio wrote for `claim`, none where it is absent or not text.
     pub fn claim(&self, claim: Claim) -> Option<&str> {
-        let extension = self.extensions.iter().find(|each| each.id == claim.id())?;
+        let id = claim.id();
+        let extension = self.extensions.iter().find(|each| each.id == id)?;
         if claim.is_raw() {
             return std::str::from_utf8(&extension.value).ok();
         }

@@ -92,7 +92,7 @@ impl Extension {
             asn1::utf8_string(text)
         };
         Self {
-            id: claim.id(),
+            id: claim.id().to_vec(),
             critical: false,
             value,
         }

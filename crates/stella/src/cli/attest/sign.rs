@@ -368,8 +368,8 @@ fn report(args: &Args, signed: &Signed, digest: &Digest, subjects: &[Digest]) {
             "file": args.bundle.as_ref().map(|path| path.display().to_string()),
             "subjects": subjects,
             "predicateType": facts.statement.as_ref().map(|statement| &statement.predicate_type),
-            "signer": facts.signer.as_ref().and_then(|signer| signer.name.clone()),
-            "issuer": facts.signer.as_ref().and_then(|signer| signer.issuer.clone()),
+            "signer": facts.signer.as_ref().and_then(|signer| signer.name()),
+            "issuer": facts.signer.as_ref().and_then(|signer| signer.issuer()),
             "time": facts.times.first().map(|time| time.time.to_string()),
             "log": entry.map(|entry| json!({"origin": entry.origin, "index": entry.index})),
         }));
