@@ -327,11 +327,17 @@ impl Default for Forge {
 }
 
 impl Forge {
-    /// Makes all keys anew.
+    /// Makes all keys anew, authorities on P-256 as our own instance has them.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_authorities(KeyDetails::EcdsaP256Sha256)
+    }
+
+    /// Makes all keys anew, authorities on this curve: the public-good instance has P-384.
+    #[must_use]
+    pub fn with_authorities(algorithm: KeyDetails) -> Self {
         let p256 = || key(KeyDetails::EcdsaP256Sha256);
-        let root = Certified::root("root");
+        let root = Certified::root("root", algorithm);
         Self {
             intermediate: Certified::intermediate("intermediate", &root),
             timestamping: [
@@ -573,11 +579,7 @@ impl Forge {
             nonce: None,
         };
         let der = authority.certificate.der();
-        let template = must(TimestampTemplate::new(
-            &info,
-            der,
-            KeyDetails::EcdsaP256Sha256,
-        ));
+        let template = must(TimestampTemplate::new(&info, der, authority.key.details()));
         let signature = sign(&authority.key, template.to_be_signed());
         timestamp::granted(&template.assemble(&signature, &[der.to_vec()]))
     }
