@@ -339,3 +339,68 @@ impl WalkedWords {
         })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    const ROOT_TEXT: &str =
+        r#"{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
+
+    /// A trusted root that differs from others by its blanks.
+    fn material(blanks: usize) -> TrustMaterial {
+        let bytes = format!("{ROOT_TEXT}{}", " ".repeat(blanks)).into_bytes();
+        TrustMaterial::parse(bytes, String::new(), TrustKind::File).unwrap()
+    }
+
+    fn names(folder: &Path) -> usize {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        let is_root = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(ROOT);
+        entries.filter(is_root).count()
+    }
+
+    #[test]
+    fn whoever_read_the_record_before_still_finds_its_files() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder(temporary.path().to_owned());
+        let lock = folder.clone().lock().unwrap();
+        let first = lock.remember(&material(0), "a", "now").unwrap();
+        let second = lock.remember(&material(1), "a", "now").unwrap();
+        for record in [&first, &second] {
+            let found = folder.chosen(record).unwrap().digest().to_string();
+            assert_eq!(found, record.digest);
+        }
+        lock.remember(&material(2), "a", "now").unwrap();
+        folder.chosen(&first).unwrap_err();
+        folder.chosen(&second).unwrap();
+        assert_eq!(names(temporary.path()), 2);
+        // The same again keeps its file.
+        lock.remember(&material(2), "a", "now").unwrap();
+        assert_eq!(
+            folder.recorded().unwrap().unwrap().digest(),
+            material(2).digest()
+        );
+    }
+
+    #[test]
+    fn what_was_believed_of_a_repository_is_kept_to_the_byte() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder(temporary.path().to_owned());
+        let lock = folder.clone().lock().unwrap();
+        let mut walked = Walked {
+            repository: "https://tuf.example".to_owned(),
+            began: DigestAlgorithm::Sha256.digest(b"root"),
+            believed: Believed::from_root(b" {}\r\n".to_vec()),
+        };
+        walked.believed.timestamp = Some(vec![0, 255]);
+        lock.keep(&walked).unwrap();
+        assert_eq!(
+            folder.last_walk("https://tuf.example").unwrap(),
+            Some(walked)
+        );
+        assert_eq!(folder.last_walk("https://other.example").unwrap(), None);
+        fs::write(temporary.path().join(WALKED), "{}").unwrap();
+        folder.last_walk("https://tuf.example").unwrap_err();
+    }
+}

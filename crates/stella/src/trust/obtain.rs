@@ -8,7 +8,7 @@ use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::signing_config::SigningConfig;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::MAX_TRUSTED_ROOT;
-use stella_bundle::tuf::Root;
+use stella_bundle::tuf::{Root, TufError};
 use stella_client::error::{ClientError, TrustProblem};
 use stella_client::network::{Network, NetworkOptions};
 use stella_client::{trust, tuf};
@@ -236,8 +236,11 @@ async fn of_repository(
 
 fn failure(error: ClientError) -> Failure {
     let hint = match &error {
+        ClientError::Trust(TrustProblem::Tuf(TufError::Expired { .. })) => {
+            "what was recorded stays; somebody holds newer metadata back, or its owners let it lapse: ask them, and check this machine's clock"
+        }
         ClientError::Trust(TrustProblem::Tuf(_)) => {
-            "what was recorded stays; the repository, or someone before it, does not give what its owners signed: ask them"
+            "what was recorded stays; this is not what the owners of that root signed: ask them"
         }
         ClientError::Unavailable { .. } => "what was recorded stays: try again later",
         _ => return error.into(),
