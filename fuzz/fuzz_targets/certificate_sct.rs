@@ -6,6 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use stella_bundle::certificate::Certificate;
+use stella_bundle::memo::Memo;
 use stella_bundle::{pem, sct};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -29,7 +30,7 @@ fn look_at(der: &[u8]) {
     assert_eq!(certificate.der(), der);
     let _ = sct::embedded(&certificate);
     let _ = sct::tbs_without_scts(&certificate);
-    let _ = certificate.is_signed_by(&certificate);
+    let _ = certificate.is_signed_by(&certificate, &Memo::default());
     let _ = (
         certificate.subject_text(),
         certificate.issuer_text(),

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Where each benchmark is, the command that runs it, and what it measures.
-const BENCHES: [(&str, &str, &str); 3] = [
+const BENCHES: [(&str, &str, &str); 4] = [
     (
         "crates/stella-server/benches/log.rs",
         "cargo bench --package stella-server --bench log",
@@ -19,6 +19,11 @@ const BENCHES: [(&str, &str, &str); 3] = [
         "crates/stella/benches/verify.rs",
         "cargo bench --package stella --bench verify",
         "verify one bundle in process, next to the official Rust verifier",
+    ),
+    (
+        "crates/stella/benches/verify_many.rs",
+        "cargo bench --package stella --bench verify_many",
+        "verify 10 000 bundles at once, on one core and on two, next to the sum of their signatures",
     ),
 ];
 

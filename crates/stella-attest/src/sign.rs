@@ -1,14 +1,16 @@
-//! Sign a statement keylessly: the story from a token to a bundle that a stranger accepts.
+//! Sign a statement or an artifact keylessly: the story from a token to a bundle that a stranger accepts.
+
+use std::borrow::Cow;
 
 use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial};
-use stella_bundle::digest::Digest;
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::entry::{EntryVerifier, HashedRekord, LogEntry};
-use stella_bundle::envelope::{Envelope, EnvelopeSignature, IN_TOTO};
+use stella_bundle::envelope::{self, Envelope, EnvelopeSignature, IN_TOTO};
 use stella_bundle::identity::Identities;
 use stella_bundle::key::KeyDetails;
-use stella_bundle::statement::Statement;
+use stella_bundle::statement::{Statement, Subject};
 use stella_bundle::verify::{
-    Artifact, IdentityRule, Policy, SignerPolicy, Verified, Verifier, VerifyError,
+    Artifact, CertificateRule, IdentityRule, Policy, Verified, Verifier, VerifyError,
 };
 use stella_client::error::ClientError;
 use stella_client::fulcio::CertificateDemands;
@@ -38,6 +40,15 @@ pub enum SignError {
     SelfCheck(VerifyError),
 }
 
+/// What is signed.
+#[derive(Clone, Copy, Debug)]
+pub enum Message<'a> {
+    /// An artifact's bytes themselves.
+    Artifact(&'a [u8]),
+    /// A statement, in a DSSE envelope.
+    Statement(&'a Statement),
+}
+
 /// A bundle that was verified before it left.
 #[derive(Debug)]
 pub struct Signed {
@@ -49,14 +60,14 @@ pub struct Signed {
     pub verified: Verified,
 }
 
-/// Signs `statement` with a new key that exists only during this call.
+/// Signs `message` with a new key that exists only during this call.
 ///
 /// # Errors
 /// Any [`SignError`]; nothing is left behind but what the services recorded.
 pub async fn sign(
     session: &Session<'_>,
     token: &IdentityToken,
-    statement: &Statement,
+    message: Message<'_>,
     algorithm: KeyDetails,
 ) -> Result<Signed, SignError> {
     // 1. A key for this signature alone.
@@ -76,24 +87,14 @@ pub async fn sign(
         .await?;
     (session.done)(Step::Certificate);
 
-    // 3. The key signs the envelope, once, and is forgotten.
-    let payload = statement.to_bytes();
-    let mut envelope = Envelope {
-        payload,
-        payload_type: IN_TOTO.to_owned(),
-        signatures: Vec::new(),
-    };
-    let to_be_signed = envelope.to_be_signed();
+    // 3. The key signs once, and is forgotten.
+    let hash = algorithm.hash().ok_or(SignError::NotLoggable(algorithm))?;
+    let to_be_signed = message.to_be_signed();
     let signature = key.sign(&to_be_signed)?;
-    envelope.signatures = vec![EnvelopeSignature {
-        sig: signature.clone(),
-        keyid: String::new(),
-    }];
     drop(key);
     (session.done)(Step::Signature);
 
     // 4. Others bear witness to it: at what time, and in the open.
-    let hash = algorithm.hash().ok_or(SignError::NotLoggable(algorithm))?;
     let leaf = certificate.leaf.der().to_vec();
     let record = HashedRekord {
         digest: hash.digest(&to_be_signed),
@@ -111,16 +112,42 @@ pub async fn sign(
         key: KeyMaterial::Certificates(vec![leaf]),
         entries,
         timestamps,
-        content: Content::Envelope(envelope),
+        content: message.to_content(hash, signature),
     };
     let bytes = bundle.to_json()?;
-    let verified = self_check(session, statement, &bytes)?;
+    let verified = self_check(session, message, &bytes)?;
     (session.done)(Step::Verified);
     Ok(Signed {
         bundle,
         bytes,
         verified,
     })
+}
+
+impl<'a> Message<'a> {
+    fn to_be_signed(self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Artifact(bytes) => Cow::Borrowed(bytes),
+            Self::Statement(statement) => Cow::Owned(envelope::pae(IN_TOTO, &statement.to_bytes())),
+        }
+    }
+
+    fn to_content(self, hash: DigestAlgorithm, signature: Vec<u8>) -> Content {
+        match self {
+            Self::Artifact(bytes) => Content::Message {
+                digest: Some(hash.digest(bytes)),
+                signature,
+            },
+            Self::Statement(statement) => Content::Envelope(Envelope {
+                payload: statement.to_bytes(),
+                payload_type: IN_TOTO.to_owned(),
+                signatures: vec![EnvelopeSignature {
+                    sig: signature,
+                    keyid: String::new(),
+                }],
+            }),
+        }
+    }
 }
 
 async fn stamp(session: &Session<'_>, signature: &[u8]) -> Result<Vec<Vec<u8>>, ClientError> {
@@ -149,19 +176,29 @@ async fn log(session: &Session<'_>, record: &HashedRekord) -> Result<Vec<LogEntr
 /// it came.
 fn self_check(
     session: &Session<'_>,
-    statement: &Statement,
+    message: Message<'_>,
     bytes: &[u8],
 ) -> Result<Verified, SignError> {
     let rule = IdentityRule::Given(Identities::AnyoneUnsafe);
-    let mut policy = Policy::new(SignerPolicy::Certificate(rule));
-    policy.sct = session.sct;
+    let rule = CertificateRule {
+        sct: session.sct,
+        ..CertificateRule::strict(rule)
+    };
+    let policy = Policy {
+        certificates: Some(rule),
+        keys: None,
+    };
     let bundle = Bundle::parse(bytes)?;
-    let digests: Vec<Digest> = statement
-        .subject
-        .first()
-        .map(|subject| subject.digests())
-        .unwrap_or_default();
+    let subject = |statement: &Statement| statement.subject.first().map(Subject::digests);
+    let digests: Vec<Digest>;
+    let artifact = match message {
+        Message::Artifact(bytes) => Artifact::Bytes(bytes),
+        Message::Statement(statement) => {
+            digests = subject(statement).unwrap_or_default();
+            Artifact::Digests(&digests)
+        }
+    };
     let verifier = Verifier::new(session.trust.clone(), policy);
-    let report = verifier.verify(&bundle, &Artifact::Digests(&digests), (session.now)());
+    let report = verifier.verify(&bundle, &artifact, (session.now)());
     report.verdict.map_err(SignError::SelfCheck)
 }

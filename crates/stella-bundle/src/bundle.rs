@@ -84,6 +84,7 @@ impl From<serde_json::Error> for BundleError {
 pub enum Part {
     Bytes,
     CertificateChain,
+    Checkpoint,
     InclusionPromise,
     InclusionProof,
     LogIndex,
@@ -96,6 +97,7 @@ impl std::fmt::Display for Part {
         formatter.write_str(match self {
             Self::Bytes => "bytes",
             Self::CertificateChain => "certificate chain",
+            Self::Checkpoint => "proof without checkpoint",
             Self::InclusionPromise => "inclusion promise",
             Self::InclusionProof => "inclusion proof",
             Self::LogIndex => "log index",
@@ -163,6 +165,16 @@ pub enum KeyMaterial {
         /// The hint; cosign writes base64 of SHA-256 of the key.
         hint: String,
     },
+}
+
+impl KeyMaterial {
+    /// Returns the hint at a managed key, none for certificates.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Certificates(_) => None,
+            Self::PublicKey { hint } => Some(hint),
+        }
+    }
 }
 
 /// What a bundle signs.
@@ -299,6 +311,13 @@ impl Bundle {
         }
         let version = self.version;
         match &entry.inclusion_proof {
+            // spec: sigstore_rekor.proto: a proof of v0.2 or later leads to a checkpoint.
+            Some(_) if version >= Version::V0_2 && entry.proof_with_checkpoint().is_none() => {
+                return Err(BundleError::NotInVersion {
+                    part: Part::Checkpoint,
+                    version,
+                });
+            }
             Some(proof) if proof.log_index < 0 || proof.tree_size < 0 => {
                 return Err(BundleError::Impossible {
                     part: Part::InclusionProof,

@@ -14,6 +14,7 @@ use const_oid::ObjectIdentifier;
 
 use crate::asn1::{self, Asn1Error, Reader, tag};
 use crate::key::{KeyError, PublicKey, Scheme};
+use crate::memo::Memo;
 use crate::time::UnixTime;
 
 /// Certificates larger than this are refused; Fulcio's are about 2 KiB.
@@ -373,8 +374,8 @@ impl Certificate {
     }
 
     /// Says whether `issuer` signed this certificate: names, key identifiers and the signature agree.
-    pub fn is_signed_by(&self, issuer: &Self) -> bool {
-        self.may_be_issued_by(issuer) && self.verify_signature(issuer.public_key()).is_ok()
+    pub fn is_signed_by(&self, issuer: &Self, memo: &Memo) -> bool {
+        self.may_be_issued_by(issuer) && self.verify_signature(issuer.public_key(), memo).is_ok()
     }
 
     /// Says whether names and key identifiers let `issuer` be the issuer.
@@ -390,14 +391,15 @@ impl Certificate {
     ///
     /// # Errors
     /// `UnsupportedSignature`, `SchemeMismatch`, `BadSignature`.
-    pub fn verify_signature(&self, issuer_key: &PublicKey) -> Result<(), KeyError> {
+    pub fn verify_signature(&self, issuer_key: &PublicKey, memo: &Memo) -> Result<(), KeyError> {
         let scheme = self.scheme.clone()?;
-        issuer_key.verify_with(scheme, self.to_be_signed(), &self.signature)
+        memo.verify(issuer_key, scheme, self.to_be_signed(), &self.signature)
     }
 
     /// Returns what Fulcio wrote for `claim`, none where it is absent or not text.
     pub fn claim(&self, claim: Claim) -> Option<&str> {
-        let extension = self.extensions.iter().find(|each| each.id == claim.id())?;
+        let id = claim.id();
+        let extension = self.extensions.iter().find(|each| each.id == id)?;
         if claim.is_raw() {
             return std::str::from_utf8(&extension.value).ok();
         }

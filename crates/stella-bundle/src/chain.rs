@@ -8,6 +8,7 @@ mod constraints;
 use const_oid::ObjectIdentifier;
 
 use crate::certificate::{self, ANY_PURPOSE, Certificate, TIME_STAMPING};
+use crate::memo::Memo;
 use crate::time::{UnixTime, Validity};
 
 /// Longer paths than this are not searched for.
@@ -169,7 +170,7 @@ impl Authority {
         }
         for (index, pair) in certificates.windows(2).enumerate() {
             let [child, parent] = pair else { continue };
-            if !child.is_signed_by(parent) {
+            if !child.is_signed_by(parent, &Memo::default()) {
                 return Err(AuthorityError::BrokenLink { index });
             }
         }
@@ -230,6 +231,7 @@ impl<'a> Path<'a> {
         leaf: &'a Certificate,
         intermediates: &'a [Certificate],
         authorities: &'a [Authority],
+        memo: &Memo,
     ) -> Result<Self, ChainError> {
         for authority in authorities {
             // A timestamp authority's own leaf is listed as trusted.
@@ -241,7 +243,7 @@ impl<'a> Path<'a> {
                     authority,
                 });
             }
-            if let Some(issuers) = climb(leaf, intermediates, authority) {
+            if let Some(issuers) = climb(leaf, intermediates, authority, memo) {
                 return Ok(Self {
                     leaf,
                     issuers,
@@ -321,6 +323,7 @@ fn climb<'a>(
     leaf: &'a Certificate,
     intermediates: &'a [Certificate],
     authority: &'a Authority,
+    memo: &Memo,
 ) -> Option<Vec<&'a Certificate>> {
     let mut path: Vec<&Certificate> = Vec::new();
     let mut current = leaf;
@@ -328,12 +331,12 @@ fn climb<'a>(
         let trusted = &authority.certificates;
         if let Some(at) = trusted
             .iter()
-            .position(|issuer| current.is_signed_by(issuer))
+            .position(|issuer| current.is_signed_by(issuer, memo))
         {
             path.extend(&trusted[at..]);
             return Some(path);
         }
-        let unused = |each: &&Certificate| !path.contains(each) && current.is_signed_by(each);
+        let unused = |each: &&Certificate| !path.contains(each) && current.is_signed_by(each, memo);
         let next = intermediates.iter().find(unused)?;
         path.push(next);
         current = next;

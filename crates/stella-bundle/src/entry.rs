@@ -2,6 +2,10 @@
 //!
 //! Whether an entry *counts* is decided in [`crate::verify`].
 
+pub(crate) mod recorded;
+
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -46,6 +50,31 @@ pub struct LogEntry {
     pub canonicalized_body: Vec<u8>,
 }
 
+impl LogEntry {
+    /// Returns what Rekor v1's promise signs: RFC 8785 JSON of body, time, log and index (rekor `types/log_entry`).
+    pub fn promised(&self) -> Vec<u8> {
+        let length = self.canonicalized_body.len().div_ceil(3) * 4 + 200;
+        let mut promised = String::with_capacity(length);
+        promised.push_str(r#"{"body":""#);
+        json::append_base64(&self.canonicalized_body, &mut promised);
+        // Writing into memory cannot fail.
+        let _ = write!(
+            promised,
+            r#"","integratedTime":{},"logID":"{}","logIndex":{}}}"#,
+            self.integrated_time,
+            hex::encode(&self.log_id.key_id),
+            self.log_index,
+        );
+        promised.into_bytes()
+    }
+
+    /// Returns the proof when it leads to a checkpoint; without one nobody signed its root.
+    pub fn proof_with_checkpoint(&self) -> Option<&InclusionProof> {
+        let leads = |proof: &&InclusionProof| !proof.checkpoint.envelope.is_empty();
+        self.inclusion_proof.as_ref().filter(leads)
+    }
+}
+
 /// A log's id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,6 +94,13 @@ pub struct KindVersion {
     /// `0.0.1`, `0.0.2`.
     #[serde(deserialize_with = "json::or_default", default)]
     pub version: String,
+}
+
+impl KindVersion {
+    /// Says whether Rekor v2 writes such entries.
+    pub fn is_v2(&self) -> bool {
+        self.version == "0.0.2" && matches!(self.kind.as_str(), "hashedrekord" | "dsse")
+    }
 }
 
 impl std::fmt::Display for KindVersion {
@@ -125,6 +161,23 @@ pub enum EntryVerifier {
     PublicKey(Vec<u8>),
 }
 
+impl EntryVerifier {
+    /// Returns the names and values of a canonical `verifier`, in order and without the braces.
+    pub(crate) fn to_words(&self, details: KeyDetails) -> String {
+        let details = details.name();
+        let (name, der) = match self {
+            Self::Certificate(der) => ("x509Certificate", der),
+            Self::PublicKey(spki) => ("publicKey", spki),
+        };
+        let mut words = String::with_capacity(der.len().div_ceil(3) * 4 + 100);
+        // Writing into memory cannot fail.
+        let _ = write!(words, r#""keyDetails":"{details}","{name}":{{"rawBytes":""#);
+        json::append_base64(der, &mut words);
+        words.push_str(r#""}"#);
+        words
+    }
+}
+
 /// The content of a `hashedrekord` 0.0.2 entry: this key signed this digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedRekord {
@@ -155,21 +208,15 @@ impl HashedRekord {
         let digest = json::encode_base64(self.digest.bytes());
         let algorithm = self.digest.algorithm().sigstore_name();
         let signature = json::encode_base64(&self.signature);
-        let details = self.details.name();
-        let verifier = match &self.verifier {
-            EntryVerifier::Certificate(der) => format!(
-                r#""keyDetails":"{details}","x509Certificate":{{"rawBytes":"{}"}}"#,
-                json::encode_base64(der)
-            ),
-            EntryVerifier::PublicKey(spki) => format!(
-                r#""keyDetails":"{details}","publicKey":{{"rawBytes":"{}"}}"#,
-                json::encode_base64(spki)
-            ),
-        };
-        format!(
+        let verifier = self.verifier.to_words(self.details);
+        // Certificates make this long: one allocation instead of a growing one.
+        let mut body = String::with_capacity(verifier.len() + signature.len() + 300);
+        // Writing into memory cannot fail.
+        let _ = write!(
+            body,
             r#"{{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{{"hashedRekordV002":{{"data":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":{{"content":"{signature}","verifier":{{{verifier}}}}}}}}}}}"#
-        )
-        .into_bytes()
+        );
+        body.into_bytes()
     }
 }
 

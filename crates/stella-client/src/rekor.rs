@@ -8,7 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use stella_bundle::entry::{HashedRekord, LogEntry};
 use stella_bundle::key::KeyDetails;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{EntryError, Trust, answer};
+use stella_bundle::verify::{BodyPart, EntryError, Trust, answer};
 use stella_wire::limits;
 use stella_wire::rekor::{self, AddEntry, ENTRIES_PATH, HashedRekordRequest, Verifier};
 use stella_wire::transport::Transport;
@@ -71,7 +71,10 @@ impl Rekor {
         let index = entry.log_index;
         // Other verifiers read the body from the bundle: an entry without it is of no use to them.
         if entry.canonicalized_body != record.to_body() {
-            return Err(EntryProblem::Untrusted(EntryError::BodyMismatch).into());
+            return Err(EntryProblem::Untrusted(EntryError::BodyMismatch {
+                part: BodyPart::Whole,
+            })
+            .into());
         }
         answer::log_entry(trust, &entry, record, now).map_err(|problem| match problem {
             EntryError::NoProof => EntryProblem::ProofMissing { index },

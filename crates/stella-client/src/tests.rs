@@ -11,7 +11,7 @@ use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::entry::{EntryVerifier, HashedRekord, LogEntry};
 use stella_bundle::key::KeyDetails;
 use stella_bundle::signing_config::{ClientTrustConfig, SigningConfig};
-use stella_bundle::verify::{EntryError, SctRule, VerifyError};
+use stella_bundle::verify::{BodyPart, EntryError, SctRule, VerifyError};
 use stella_keys::{EphemeralKey, Signer as _};
 use stella_wire::problem::{Code, Problem};
 use stella_wire::transport::{Transport, TransportError};
@@ -259,10 +259,16 @@ fn each_flaw_of_an_entry_is_refused_by_name() {
         *problem == P::ProofMissing { index: 1 }
     });
     check(Flaw::AnotherBody, |problem| {
-        *problem == P::Untrusted(EntryError::BodyMismatch)
+        *problem
+            == P::Untrusted(EntryError::BodyMismatch {
+                part: BodyPart::Whole,
+            })
     });
     check(Flaw::NoBody, |problem| {
-        *problem == P::Untrusted(EntryError::BodyMismatch)
+        *problem
+            == P::Untrusted(EntryError::BodyMismatch {
+                part: BodyPart::Whole,
+            })
     });
     check(Flaw::BadProof, |problem| {
         matches!(problem, P::Untrusted(EntryError::Proof(_)))

@@ -10,7 +10,8 @@ use crate::signer::{KeyError, Signer};
 pub struct EphemeralKey(PrivateKey);
 
 impl EphemeralKey {
-    /// Makes a key for ECDSA on P-256, P-384 or P-521, for Ed25519 or Ed25519ph, or for RSA (2048, 3072, 4096).
+    /// Makes a key for ECDSA on P-256, P-384 or P-521, for Ed25519 or Ed25519ph, for ML-DSA
+    /// (44, 65, 87), or for RSA (2048, 3072, 4096).
     ///
     /// # Errors
     /// `Unsupported` for other rows of the registry, `Library` when the system gives no randomness.
@@ -50,6 +51,9 @@ mod tests {
             KeyDetails::EcdsaP521Sha512,
             KeyDetails::Ed25519,
             KeyDetails::Ed25519Ph,
+            KeyDetails::MlDsa44,
+            KeyDetails::MlDsa65,
+            KeyDetails::MlDsa87,
             KeyDetails::RsaPkcs1v15_2048Sha256,
         ] {
             let key = EphemeralKey::generate(details).unwrap();
@@ -77,7 +81,10 @@ mod tests {
 
     #[test]
     fn kinds_that_are_not_held_here_are_refused() {
-        let refused = EphemeralKey::generate(KeyDetails::MlDsa65).map(|_| ());
-        assert_eq!(refused, Err(KeyError::Unsupported(KeyDetails::MlDsa65)));
+        let refused = EphemeralKey::generate(KeyDetails::RsaPss2048Sha256).map(|_| ());
+        assert_eq!(
+            refused,
+            Err(KeyError::Unsupported(KeyDetails::RsaPss2048Sha256))
+        );
     }
 }

@@ -9,7 +9,8 @@ use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, ML_DSA_44_SIGNING,
+    ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair, PqdsaSigningAlgorithm, RSA_PKCS1_SHA256,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::Digest as _;
@@ -29,6 +30,7 @@ enum Half {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Ed25519Ph(SigningKey),
+    MlDsa(PqdsaKeyPair),
     Rsa(rsa::KeyPair),
 }
 
@@ -48,6 +50,9 @@ impl PrivateKey {
                 rand::fill(seed.as_mut_slice()).map_err(|_| KeyError::Library)?;
                 Half::Ed25519Ph(SigningKey::from_bytes(&seed))
             }
+            KeyDetails::MlDsa44 | KeyDetails::MlDsa65 | KeyDetails::MlDsa87 => Half::MlDsa(
+                PqdsaKeyPair::generate(ml_dsa(details)?).map_err(|_| KeyError::Library)?,
+            ),
             KeyDetails::RsaPkcs1v15_2048Sha256 => rsa_of(KeySize::Rsa2048)?,
             KeyDetails::RsaPkcs1v15_3072Sha256 => rsa_of(KeySize::Rsa3072)?,
             KeyDetails::RsaPkcs1v15_4096Sha256 => rsa_of(KeySize::Rsa4096)?,
@@ -73,6 +78,9 @@ impl PrivateKey {
                     seed.as_be_bytes().map_err(|_| KeyError::Library)?;
                 let seed = <[u8; 32]>::try_from(bytes.as_ref()).map_err(|_| KeyError::Library)?;
                 Half::Ed25519Ph(SigningKey::from_bytes(&Zeroizing::new(seed)))
+            }
+            KeyDetails::MlDsa44 | KeyDetails::MlDsa65 | KeyDetails::MlDsa87 => {
+                Half::MlDsa(PqdsaKeyPair::from_pkcs8(ml_dsa(details)?, der).map_err(unsupported)?)
             }
             KeyDetails::RsaPkcs1v15_2048Sha256
             | KeyDetails::RsaPkcs1v15_3072Sha256
@@ -123,6 +131,14 @@ impl PrivateKey {
                     .map_err(|_| KeyError::Library)?;
                 Ok(signature.to_bytes().to_vec())
             }
+            Half::MlDsa(pair) => {
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                let length = pair
+                    .sign(message, &mut signature)
+                    .map_err(|_| KeyError::Library)?;
+                signature.truncate(length);
+                Ok(signature)
+            }
             Half::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(
@@ -151,6 +167,7 @@ impl PrivateKey {
         let der = match &self.half {
             Half::Ecdsa(pair) => pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
             Half::Ed25519(pair) => pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
+            Half::MlDsa(pair) => pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
             Half::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)
                 .map_err(library)?
                 .as_ref()
@@ -167,6 +184,7 @@ impl Half {
         let spki: PublicKeyX509Der<'_> = match self {
             Self::Ecdsa(pair) => pair.public_key().as_der().map_err(library)?,
             Self::Ed25519(pair) => pair.public_key().as_der().map_err(library)?,
+            Self::MlDsa(pair) => pair.public_key().as_der().map_err(library)?,
             Self::Rsa(pair) => pair.public_key().as_der().map_err(library)?,
             Self::Ed25519Ph(key) => {
                 /// SubjectPublicKeyInfo of Ed25519 up to the key (RFC 8410 §4).
@@ -195,6 +213,15 @@ fn ecdsa(details: KeyDetails) -> Result<&'static EcdsaSigningAlgorithm, KeyError
         KeyDetails::EcdsaP256Sha256 => Ok(&ECDSA_P256_SHA256_ASN1_SIGNING),
         KeyDetails::EcdsaP384Sha384 => Ok(&ECDSA_P384_SHA384_ASN1_SIGNING),
         KeyDetails::EcdsaP521Sha512 => Ok(&ECDSA_P521_SHA512_ASN1_SIGNING),
+        other => Err(KeyError::Unsupported(other)),
+    }
+}
+
+fn ml_dsa(details: KeyDetails) -> Result<&'static PqdsaSigningAlgorithm, KeyError> {
+    match details {
+        KeyDetails::MlDsa44 => Ok(&ML_DSA_44_SIGNING),
+        KeyDetails::MlDsa65 => Ok(&ML_DSA_65_SIGNING),
+        KeyDetails::MlDsa87 => Ok(&ML_DSA_87_SIGNING),
         other => Err(KeyError::Unsupported(other)),
     }
 }

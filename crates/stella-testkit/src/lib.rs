@@ -3,6 +3,7 @@
 //! Tests only; nothing here is shipped.
 
 pub mod disk;
+pub mod forge;
 mod world;
 
 pub use disk::Disk;

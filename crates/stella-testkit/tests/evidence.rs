@@ -9,9 +9,7 @@ use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities};
 use stella_bundle::json;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
-use stella_bundle::verify::{
-    Artifact, IdentityRule, Policy, SignerPolicy, Trust, Verifier, VerifyError,
-};
+use stella_bundle::verify::{Artifact, IdentityRule, Policy, Trust, Verifier, VerifyError};
 
 const GOOD: &str = include_str!("../../../testdata/keyless/bundle.sigstore.json");
 const OTHER: &str = include_str!("../../../testdata/keyless/other.sigstore.json");
@@ -129,7 +127,7 @@ fn verify(bundle: &[u8], root: &[u8], case: &Case) -> String {
     let identity = CertificateIdentity::parse(identity, issuer).unwrap();
     let rule = IdentityRule::Given(Identities::AnyOf(AnyOf::new(vec![identity]).unwrap()));
     let trust = Trust::new(&TrustedRoot::parse(root).unwrap());
-    let verifier = Verifier::new(trust, Policy::new(SignerPolicy::Certificate(rule)));
+    let verifier = Verifier::new(trust, Policy::for_certificates(rule));
     let artifact = case.artifact.as_deref().unwrap_or(ARTIFACT);
     let now = UnixTime::parse_rfc3339(NOW).unwrap();
     match verifier

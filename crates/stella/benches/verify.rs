@@ -23,7 +23,7 @@ use stella_bundle::bundle::Bundle;
 use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities};
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
-use stella_bundle::verify::{Artifact, IdentityRule, Policy, SignerPolicy, Trust, Verifier};
+use stella_bundle::verify::{Artifact, IdentityRule, Policy, Trust, Verifier};
 
 /// Who signed the public bundles.
 const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
@@ -140,10 +140,7 @@ fn ours(case: &Case) -> Verifier {
     let identity = CertificateIdentity::parse(IDENTITY, ISSUER).unwrap();
     let rule = IdentityRule::Given(Identities::AnyOf(AnyOf::new(vec![identity]).unwrap()));
     let root = TrustedRoot::parse(case.root.as_bytes()).unwrap();
-    Verifier::new(
-        Trust::new(&root),
-        Policy::new(SignerPolicy::Certificate(rule)),
-    )
+    Verifier::new(Trust::new(&root), Policy::for_certificates(rule))
 }
 
 fn theirs(case: &Case) -> sigstore_verify::Verifier {

@@ -293,7 +293,7 @@ fn verify_hint(error: &VerifyError) -> Option<&'static str> {
         VerifyError::NotEnoughEntries { .. } => {
             "sign again so that the log's inclusion proof is in the bundle, or trust the log that it names: stella trust show"
         }
-        VerifyError::NotEnoughTimestamps { .. } => {
+        VerifyError::NotEnoughTimes { .. } | VerifyError::NotEnoughTimestamps { .. } => {
             "the timestamp authority is not in the trusted root: see stella trust show"
         }
         VerifyError::SubjectMismatch { .. } => {

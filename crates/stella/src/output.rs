@@ -147,17 +147,16 @@ fn signer(facts: &Facts) -> Value {
         return Value::Null;
     };
     let claims: serde_json::Map<String, Value> = signer
-        .claims
-        .iter()
+        .claims()
         .map(|(claim, text)| (claim.name().to_owned(), json!(escape(text))))
         .collect();
     json!({
-        "issuer": signer.issuer.as_deref().map(escape),
-        "san": signer.name.as_deref().map(escape),
+        "issuer": signer.issuer().map(escape),
+        "san": signer.name().map(escape),
         "tokenSubject": signer.claim(Claim::TokenSubject).map(escape),
         "claims": claims,
-        "notBefore": signer.not_before.to_string(),
-        "notAfter": signer.not_after.to_string(),
+        "notBefore": signer.certificate().not_before().to_string(),
+        "notAfter": signer.certificate().not_after().to_string(),
     })
 }
 
@@ -205,7 +204,8 @@ fn found(check: stella_bundle::verify::Check, facts: &Facts) -> Option<String> {
             let signer = facts.signer.as_ref()?;
             Some(format!(
                 "valid from {} to {}",
-                signer.not_before, signer.not_after
+                signer.certificate().not_before(),
+                signer.certificate().not_after()
             ))
         }
         Check::Sct => {
@@ -222,14 +222,8 @@ fn found(check: stella_bundle::verify::Check, facts: &Facts) -> Option<String> {
             .map(|statement| escape(&statement.predicate_type)),
         Check::Identity => {
             let signer = facts.signer.as_ref()?;
-            let name = signer
-                .claim(Claim::TokenSubject)
-                .or(signer.name.as_deref())?;
-            Some(format!(
-                "{} by {}",
-                escape(name),
-                escape(signer.issuer.as_deref()?)
-            ))
+            let name = signer.claim(Claim::TokenSubject).or(signer.name())?;
+            Some(format!("{} by {}", escape(name), escape(signer.issuer()?)))
         }
         Check::Signature => None,
     }

@@ -21,6 +21,7 @@ use super::{
 use crate::certificate::Certificate;
 use crate::chain::{Authority, ChainError, Path, Purpose};
 use crate::key::{KeyDetails, KeyKind, PublicKey};
+use crate::memo::Memo;
 use crate::time::{UnixTime, Validity};
 use crate::verify::{TrustPart, UnusableReason};
 
@@ -376,7 +377,8 @@ fn timestamp_leaf(
         .start
         .map_or(leaf.not_before(), |start| start.max(leaf.not_before()));
     let authorities = [authority];
-    let path = Path::find(&leaf, &[], &authorities);
+    let memo = Memo::default();
+    let path = Path::find(&leaf, &[], &authorities, &memo);
     if let Err(error) = path.and_then(|path| path.require(Purpose::TimeStamping, time)) {
         findings.push(Finding::Chain { place, error });
     }

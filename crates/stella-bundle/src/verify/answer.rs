@@ -1,15 +1,16 @@
 //! A service's fresh answer, verified before a client uses it: by the same rules as a bundle, one piece at a time.
 
 use super::certificate;
-use super::error::{EntryError, VerifyError};
+use super::error::{BodyPart, EntryError, VerifyError};
 use super::log;
-use super::policy::{IdentityRule, Policy, SignerPolicy};
+use super::policy::SctRule;
 use super::report::{AuthenticTime, Recorder};
 use super::time;
 use super::trust::Trust;
 use crate::certificate::Certificate;
 use crate::chain::Path;
 use crate::entry::{HashedRekord, LogEntry};
+use crate::memo::Memo;
 use crate::time::UnixTime;
 use crate::timestamp::SignedTimestamp;
 
@@ -25,7 +26,7 @@ pub fn certificate_path<'a>(
     intermediates: &'a [Certificate],
     now: UnixTime,
 ) -> Result<Path<'a>, VerifyError> {
-    certificate::find_path(trust, leaf, intermediates, &[now])
+    certificate::find_path(trust, leaf, intermediates, &[now], &Memo::default())
 }
 
 /// Requires an SCT of a trusted log in a new certificate.
@@ -33,8 +34,8 @@ pub fn certificate_path<'a>(
 /// # Errors
 /// `NotEnoughScts`, `Sct`, `SctLogNotValidAt`.
 pub fn scts(trust: &Trust, leaf: &Certificate, path: &Path<'_>) -> Result<(), VerifyError> {
-    let policy = Policy::new(SignerPolicy::Certificate(IdentityRule::NotGiven));
-    certificate::verify_scts(trust, &policy, leaf, path, &mut Recorder::default())?;
+    let (rule, memo) = (SctRule::Require, Memo::default());
+    certificate::verify_scts(trust, rule, leaf, path, &memo, &mut Recorder::default())?;
     Ok(())
 }
 
@@ -52,8 +53,14 @@ pub fn log_entry(
         return Err(EntryError::UnsupportedKind(entry.kind_version.clone()));
     }
     let log = log::find_log(trust, entry, &[now])?;
-    let (_, checkpoint) = log::verify_logged(log, entry, &record.to_body())?;
-    Ok(checkpoint.size.0)
+    let body = record.to_body();
+    if !entry.canonicalized_body.is_empty() && entry.canonicalized_body != body {
+        let part = BodyPart::Whole;
+        return Err(EntryError::BodyMismatch { part });
+    }
+    let proof = entry.proof_with_checkpoint().ok_or(EntryError::NoProof)?;
+    let head = log::verify_logged(log, entry, proof, &body, &Memo::default())?;
+    Ok(head.1.size.0)
 }
 
 /// Says when and by whom `message` was stamped; none when the authority is unknown.
@@ -65,5 +72,5 @@ pub fn timestamp(
     token: &SignedTimestamp,
     message: &[u8],
 ) -> Result<Option<AuthenticTime>, VerifyError> {
-    time::verify_token(trust, 0, token, message)
+    time::verify_token(trust, 0, token, message, &Memo::default())
 }

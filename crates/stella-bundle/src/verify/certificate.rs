@@ -1,12 +1,13 @@
 //! Step 2: the chain at every authenticated time, and what CT logs said of the leaf.
 
 use super::error::VerifyError;
-use super::policy::{Policy, SctRule};
+use super::policy::SctRule;
 use super::report::{Recorder, SctFact, Standing};
 use super::trust::Trust;
 use crate::certificate::Certificate;
 use crate::chain::{ChainError, Path, Purpose};
 use crate::identity;
+use crate::memo::Memo;
 use crate::sct;
 use crate::time::UnixTime;
 
@@ -16,6 +17,7 @@ pub(super) fn find_path<'a>(
     leaf: &'a Certificate,
     intermediates: &'a [Certificate],
     times: &[UnixTime],
+    memo: &Memo,
 ) -> Result<Path<'a>, VerifyError> {
     if let Some(index) = intermediates.iter().position(Certificate::is_self_issued) {
         return Err(VerifyError::RootInBundle { index: index + 1 });
@@ -30,7 +32,8 @@ pub(super) fn find_path<'a>(
     };
     // One chain may be listed several times, with different windows: any that fits will do.
     for authority in trust.authorities() {
-        let Ok(path) = Path::find(leaf, intermediates, std::slice::from_ref(authority)) else {
+        let Ok(path) = Path::find(leaf, intermediates, std::slice::from_ref(authority), memo)
+        else {
             continue;
         };
         let holds_at = |time: &UnixTime| {
@@ -48,12 +51,13 @@ pub(super) fn find_path<'a>(
 /// Verifies the embedded SCTs: one by a known log in service is needed, and no such log's may have a bad signature.
 pub(super) fn verify_scts(
     trust: &Trust,
-    policy: &Policy,
+    rule: SctRule,
     leaf: &Certificate,
     path: &Path<'_>,
+    memo: &Memo,
     record: &mut Recorder,
 ) -> Result<Standing, VerifyError> {
-    if policy.sct == SctRule::WithoutSctUnsafe {
+    if rule == SctRule::WithoutSctUnsafe {
         return Ok(Standing::Skipped);
     }
     let scts = sct::embedded(leaf)?;
@@ -81,7 +85,7 @@ pub(super) fn verify_scts(
             retired = Some(VerifyError::SctLogNotValidAt { validity, time });
             continue;
         }
-        each.verify(&log.key, leaf, path.issuer().public_key())?;
+        each.verify(&log.key, leaf, path.issuer().public_key(), memo)?;
         known += 1;
     }
     match (known, retired) {

@@ -10,6 +10,7 @@ use crate::chain::ChainError;
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::entry::KindVersion;
 use crate::identity::Compared;
+use crate::json::JsonError;
 use crate::key::KeyError;
 use crate::sct::SctError;
 use crate::statement::StatementError;
@@ -59,6 +60,14 @@ pub enum VerifyError {
     IdentityMismatch {
         /// The comparisons made, one list for each acceptable identity.
         compared: Vec<Vec<Compared>>,
+    },
+    /// The managed key was not valid when it signed.
+    #[error("the key is valid {validity}, the signature is of {time}")]
+    KeyNotValidAt {
+        /// When the policy accepts the key.
+        validity: Validity,
+        /// The signing time, or the caller's clock when nothing tells it.
+        time: UnixTime,
     },
     /// The bundle names another key.
     #[error("the bundle names the key {found:?}, none of the given keys has this name")]
@@ -111,6 +120,18 @@ pub enum VerifyError {
         present: usize,
         /// How many name a known log.
         known: usize,
+    },
+    /// Fewer authorities of the trusted root told the time than the policy asks for.
+    #[error(
+        "{found} known authorities tell the signing time, {wanted} needed; {unknown} timestamps are by unknown ones"
+    )]
+    NotEnoughTimes {
+        /// How many the policy asks for.
+        wanted: usize,
+        /// How many count.
+        found: usize,
+        /// How many timestamps are of unknown authorities.
+        unknown: usize,
     },
     /// Fewer timestamps by known authorities are there than the policy asks for.
     #[error("{found} timestamps by known authorities, {wanted} needed; {unknown} by unknown ones")]
@@ -183,9 +204,21 @@ pub enum VerifyError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// The recorded body is not the one that this bundle makes.
-    #[error("the entry is of another signature, key or artifact")]
-    BodyMismatch,
+    /// The log's promise does not verify.
+    #[error("the log's promise (SET) for entry {index} does not verify")]
+    BadPromise {
+        /// The entry's index in the log.
+        index: i64,
+    },
+    /// The recorded body does not read as its kind.
+    #[error("entry body: {0}")]
+    BodyMalformed(#[from] JsonError),
+    /// The recorded body is about something else than this bundle.
+    #[error("the entry is about another {part} than the bundle")]
+    BodyMismatch {
+        /// What differs.
+        part: BodyPart,
+    },
     /// The checkpoint's text is malformed.
     #[error("checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
@@ -202,6 +235,12 @@ pub enum EntryError {
         validity: Validity,
         /// The signing time.
         time: UnixTime,
+    },
+    /// The promised time is none at which a log can have been in service.
+    #[error("integrated time {seconds} is impossible")]
+    ImpossibleTime {
+        /// Seconds since 1970.
+        seconds: i64,
     },
     /// The message's digest is not known, so the entry cannot be rebuilt.
     #[error("without the artifact the entry cannot be rebuilt")]
@@ -238,6 +277,39 @@ pub enum EntryError {
     UnsupportedKind(KindVersion),
 }
 
+/// What a log entry is about, for errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPart {
+    /// The digest of the artifact, or of what stands in for it.
+    Digest,
+    /// The certificate or key.
+    Key,
+    /// The kind and version that the body itself names.
+    Kind,
+    /// The envelope's payload.
+    Payload,
+    /// The envelope's payload type.
+    PayloadType,
+    /// The signature.
+    Signature,
+    /// One of signature, key and digest: bodies of Rekor v2 are rebuilt and compared as a whole.
+    Whole,
+}
+
+impl std::fmt::Display for BodyPart {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Digest => "artifact",
+            Self::Key => "certificate or key",
+            Self::Kind => "kind of entry",
+            Self::Payload => "payload",
+            Self::PayloadType => "payload type",
+            Self::Signature => "signature",
+            Self::Whole => "signature, key or artifact",
+        })
+    }
+}
+
 impl VerifyError {
     /// Returns the check that this error is of.
     pub const fn check(&self) -> Check {
@@ -252,9 +324,11 @@ impl VerifyError {
             | Self::NoCertificate
             | Self::NotOneName { .. }
             | Self::RootInBundle { .. }
-            | Self::KeyHintMismatch { .. } => Check::Certificate,
+            | Self::KeyHintMismatch { .. }
+            | Self::KeyNotValidAt { .. } => Check::Certificate,
             Self::Entry { .. } | Self::NotEnoughEntries { .. } => Check::Log,
             Self::FromTheFuture { .. }
+            | Self::NotEnoughTimes { .. }
             | Self::NotEnoughTimestamps { .. }
             | Self::Timestamp { .. }
             | Self::TimestampChain { .. } => Check::Time,

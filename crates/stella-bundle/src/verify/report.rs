@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::error::{EntryError, VerifyError};
 use crate::certificate::{Certificate, Claim};
+use crate::entry::{KindVersion, LogEntry};
 use crate::identity::Compared;
+use crate::key::PublicKey;
 use crate::statement::Statement;
 use crate::time::UnixTime;
 
@@ -81,7 +83,9 @@ pub enum Standing {
 pub struct Facts {
     /// Who signed, by the certificate.
     pub signer: Option<SignerFact>,
-    /// When, by authorities that the trusted root knows.
+    /// Which managed key signed.
+    pub key: Option<KeyFact>,
+    /// When, by authorities and logs that the trusted root knows; earliest first.
     pub times: Vec<AuthenticTime>,
     /// Timestamps of unknown authorities: they count for nothing.
     pub ignored_timestamps: usize,
@@ -91,47 +95,56 @@ pub struct Facts {
     pub scts: Vec<SctFact>,
     /// What was signed, when it is a statement.
     pub statement: Option<Statement>,
-    /// The comparisons with the identity that matched.
+    /// The comparisons with the first identity that matched.
     pub identity: Vec<Compared>,
+    /// Which of the policy's identities match, by their places in its list.
+    pub matched: Vec<usize>,
+}
+
+/// Which managed key signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFact {
+    /// Its place in the policy's list.
+    pub index: usize,
+    /// The key.
+    pub key: PublicKey,
+    /// The hint that the bundle gives.
+    pub hint: String,
 }
 
 /// Who signed, by the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignerFact {
-    /// The only subjectAltName that identifies a signer.
-    pub name: Option<String>,
-    /// The OIDC issuer.
-    pub issuer: Option<String>,
-    /// Every claim that Fulcio wrote.
-    pub claims: Vec<(Claim, String)>,
-    /// The certificate's serial number, content octets.
-    pub serial: Vec<u8>,
-    /// First moment of validity.
-    pub not_before: UnixTime,
-    /// Last second of validity.
-    pub not_after: UnixTime,
-}
+pub struct SignerFact(Arc<Certificate>);
 
 impl SignerFact {
-    /// Reads the facts of a leaf certificate.
-    pub fn of(leaf: &Certificate) -> Self {
-        let claim = |row: &(Claim, u8, &str)| Some((row.0, leaf.claim(row.0)?.to_owned()));
-        Self {
-            name: crate::identity::only_identity(leaf).map(str::to_owned),
-            issuer: leaf.oidc_issuer().map(str::to_owned),
-            claims: Claim::ALL.iter().filter_map(claim).collect(),
-            serial: leaf.serial().to_vec(),
-            not_before: leaf.not_before(),
-            not_after: leaf.not_after(),
-        }
+    pub(super) fn of(leaf: &Arc<Certificate>) -> Self {
+        Self(Arc::clone(leaf))
+    }
+
+    /// Returns the certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.0
+    }
+
+    /// Returns the only subjectAltName that identifies a signer.
+    pub fn name(&self) -> Option<&str> {
+        crate::identity::only_identity(&self.0)
+    }
+
+    /// Returns the OIDC issuer.
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.oidc_issuer()
     }
 
     /// Returns what Fulcio wrote for a claim.
-    pub fn claim(&self, wanted: Claim) -> Option<&str> {
-        self.claims
-            .iter()
-            .find(|(claim, _)| *claim == wanted)
-            .map(|(_, value)| value.as_str())
+    pub fn claim(&self, claim: Claim) -> Option<&str> {
+        self.0.claim(claim)
+    }
+
+    /// Returns every claim that Fulcio wrote.
+    pub fn claims(&self) -> impl Iterator<Item = (Claim, &str)> {
+        let claim = |row: &(Claim, u8, &str)| Some((row.0, self.0.claim(row.0)?));
+        Claim::ALL.iter().filter_map(claim)
     }
 }
 
@@ -140,8 +153,19 @@ impl SignerFact {
 pub struct AuthenticTime {
     /// When.
     pub time: UnixTime,
-    /// The authority's address.
+    /// The address of the timestamp authority, or of the log.
     pub authority: String,
+    /// What said so.
+    pub clock: Clock,
+}
+
+/// What tells an authenticated time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Clock {
+    /// The promise of a Rekor v1 log (SET): the log's own clock.
+    Log,
+    /// An RFC 3161 timestamp authority.
+    TimestampAuthority,
 }
 
 /// A log entry.
@@ -149,14 +173,42 @@ pub struct AuthenticTime {
 pub struct LogFact {
     /// The checkpoint's origin, or the log's id in hex when there is none.
     pub origin: String,
-    /// The leaf's index.
+    /// What the entry is.
+    pub kind: KindVersion,
+    /// The leaf's index (v1: over all shards).
     pub index: i64,
+    /// How inclusion was shown, none when the entry does not count.
+    pub evidence: Option<LogEvidence>,
     /// Size of the tree that the checkpoint commits to.
     pub tree_size: Option<u64>,
     /// Witnesses of the policy that cosigned the checkpoint.
     pub witnesses: Vec<String>,
     /// Why it does not count, none when it does.
     pub ignored: Option<EntryError>,
+}
+
+impl LogFact {
+    /// Returns what an entry says of itself; nothing of it is verified yet.
+    pub(super) fn of(entry: &LogEntry) -> Self {
+        Self {
+            origin: hex::encode(&entry.log_id.key_id),
+            kind: entry.kind_version.clone(),
+            index: entry.log_index,
+            evidence: None,
+            tree_size: None,
+            witnesses: Vec::new(),
+            ignored: None,
+        }
+    }
+}
+
+/// How inclusion in a log was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEvidence {
+    /// By a promise of the log (SET).
+    Promise,
+    /// By an audit path to a signed checkpoint.
+    Proof,
 }
 
 /// An SCT.

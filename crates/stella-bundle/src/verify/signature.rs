@@ -2,9 +2,10 @@
 
 use super::error::VerifyError;
 use super::policy::Artifact;
+use super::{Case, Signer, body};
 use crate::bundle::{Bundle, Content};
-use crate::digest::Digest;
-use crate::key::{KeyKind, PublicKey, Scheme};
+use crate::digest::{Digest, DigestAlgorithm};
+use crate::key::{KeyKind, Scheme};
 
 /// What was signed, as far as it is known.
 pub(super) enum Message {
@@ -19,7 +20,11 @@ pub(super) enum Message {
 impl Message {
     /// Returns the digest that a log entry of `scheme` records.
     pub(super) fn digest(&self, scheme: Scheme) -> Option<Digest> {
-        let algorithm = scheme.hash()?;
+        self.digest_by(scheme.hash()?)
+    }
+
+    /// Returns the digest by this algorithm, as far as it is known.
+    pub(super) fn digest_by(&self, algorithm: DigestAlgorithm) -> Option<Digest> {
         match self {
             Self::Whole(bytes) => Some(algorithm.digest(bytes)),
             Self::Digest(digest) if digest.algorithm() == algorithm => Some(digest.clone()),
@@ -28,26 +33,28 @@ impl Message {
     }
 }
 
-/// Returns the scheme of the bundle's signature.
+/// Returns the scheme of the bundle's signature: the managed key's own, or its kind's.
 ///
-/// Ed25519 keys that are logged by Rekor v2 sign the prehashed form, which the entry's `keyDetails` names; a bundle
-/// without such an entry holds the pure form.
-pub(super) fn scheme(bundle: &Bundle, key: &PublicKey) -> Scheme {
-    let is_in_v2 = bundle.entries.iter().any(|entry| {
-        entry.kind_version.kind == "hashedrekord" && entry.kind_version.version == "0.0.2"
-    });
-    match key.kind() {
-        KeyKind::Ed25519 if is_in_v2 => Scheme::Ed25519Ph,
-        _ => key.default_scheme(),
+/// Ed25519 keys that are logged as hashed records sign the prehashed form; a bundle without such an entry holds the
+/// pure form. The two are never confused: a signature of one does not verify as the other.
+pub(super) fn scheme(bundle: &Bundle, signer: &Signer<'_>) -> Scheme {
+    if let Signer::Key { key, .. } = signer
+        && let Some(scheme) = key.scheme
+    {
+        return scheme;
+    }
+    match signer.key().kind() {
+        KeyKind::Ed25519 if bundle.entries.iter().any(body::is_prehashed) => Scheme::Ed25519Ph,
+        _ => signer.key().default_scheme(),
     }
 }
 
 /// Returns what the signature covers.
-pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, key: &PublicKey) -> Message {
+pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, signer: &Signer<'_>) -> Message {
     match &bundle.content {
         Content::Envelope(envelope) => Message::Whole(envelope.to_be_signed()),
         Content::Message { digest: noted, .. } => {
-            let algorithm = scheme(bundle, key).hash();
+            let algorithm = scheme(bundle, signer).hash();
             let given = algorithm.and_then(|algorithm| artifact.digest(algorithm));
             // Without an artifact the signer's own note serves to look at the bundle; step 5 still refuses it.
             let hint = || match artifact {
@@ -62,25 +69,20 @@ pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, key: &PublicKey)
 }
 
 /// Verifies the signature with the signer's key.
-pub(super) fn verify(
-    bundle: &Bundle,
-    artifact: &Artifact<'_>,
-    key: &PublicKey,
-    message: &Message,
-) -> Result<(), VerifyError> {
-    let scheme = scheme(bundle, key);
-    let signature = bundle.content.signature();
+pub(super) fn verify(case: &Case<'_>) -> Result<(), VerifyError> {
+    let scheme = scheme(case.bundle, case.signer);
+    let (key, signature) = (case.signer.key(), case.bundle.content.signature());
     if let Content::Message {
         digest: Some(noted),
         ..
-    } = &bundle.content
+    } = &case.bundle.content
     {
-        require_noted(noted, artifact)?;
+        require_noted(noted, case.artifact)?;
     }
-    match message {
+    match case.message {
         Message::Whole(bytes) => Ok(key.verify_with(scheme, bytes, signature)?),
         Message::Digest(digest) => Ok(key.verify_digest(scheme, digest, signature)?),
-        Message::Unknown => match (artifact, scheme.hash()) {
+        Message::Unknown => match (case.artifact, scheme.hash()) {
             (Artifact::Bytes(bytes), _) => Ok(key.verify_with(scheme, bytes, signature)?),
             (_, Some(needed)) => Err(VerifyError::ArtifactDigestNeeded { needed }),
             (_, None) => Err(VerifyError::ArtifactBytesNeeded),

@@ -1,10 +1,10 @@
 //! Steps 5 and 6: what was signed is this artifact, and who signed may.
 
-use super::Signer;
 use super::error::VerifyError;
-use super::policy::{Artifact, IdentityRule, Policy, SignerPolicy};
+use super::policy::{Artifact, IdentityRule};
 use super::report::{Recorder, Standing};
 use crate::bundle::{Bundle, Content};
+use crate::certificate::Certificate;
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::envelope::IN_TOTO;
 use crate::identity::Identities;
@@ -60,31 +60,31 @@ fn named_digests(statement: &Statement, artifact: &Artifact<'_>) -> Vec<Digest> 
         .collect()
 }
 
-/// Requires the signer to be one of those who may sign.
+/// Requires the signer to be one of those who may sign, and notes all of the policy's identities that match.
 pub(super) fn verify_identity(
-    policy: &Policy,
-    signer: &Signer<'_>,
+    rule: &IdentityRule,
+    leaf: &Certificate,
     record: &mut Recorder,
 ) -> Result<Standing, VerifyError> {
-    let (Signer::Certificate { leaf, .. }, SignerPolicy::Certificate(rule)) =
-        (signer, &policy.signer)
-    else {
-        // The key that verified the signature is one that the caller gave.
-        return Ok(Standing::Holds);
-    };
     let wanted = match rule {
         IdentityRule::Given(Identities::AnyOf(wanted)) => wanted,
         IdentityRule::Given(Identities::AnyoneUnsafe) => return Ok(Standing::Skipped),
         IdentityRule::NotGiven => return Err(VerifyError::NoIdentityGiven),
     };
     let mut compared = Vec::new();
-    for identity in wanted.identities() {
+    for (index, identity) in wanted.identities().iter().enumerate() {
         let comparisons = identity.compare(leaf);
-        if comparisons.iter().all(|each| each.agrees) {
-            record.facts.identity = comparisons;
-            return Ok(Standing::Holds);
+        if !comparisons.iter().all(|each| each.agrees) {
+            compared.push(comparisons);
+            continue;
         }
-        compared.push(comparisons);
+        if record.facts.matched.is_empty() {
+            record.facts.identity = comparisons;
+        }
+        record.facts.matched.push(index);
     }
-    Err(VerifyError::IdentityMismatch { compared })
+    if record.facts.matched.is_empty() {
+        return Err(VerifyError::IdentityMismatch { compared });
+    }
+    Ok(Standing::Holds)
 }

@@ -5,7 +5,7 @@ use stella_bundle::bundle::{Bundle, KeyMaterial};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::identity::{Identities, escape};
 use stella_bundle::pem;
-use stella_bundle::verify::{Artifact, IdentityRule, Policy, SignerPolicy, Verifier};
+use stella_bundle::verify::{Artifact, IdentityRule, Policy, Verifier};
 use stella_server::{Clock as _, SystemClock};
 
 use super::source::SourceFlags;
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         .collect();
     // Who may sign is not asked here: the answer's verdict is never looked at.
     let rule = IdentityRule::Given(Identities::AnyoneUnsafe);
-    let policy = Policy::new(SignerPolicy::Certificate(rule));
+    let policy = Policy::for_certificates(rule);
     let verifier = Verifier::new(material.prepare(), policy);
     let digests = Artifact::Digests(&artifact.digests);
     let demand = Demand::default();

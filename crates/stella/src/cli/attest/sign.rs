@@ -131,7 +131,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         nonce: &nonce,
         done: &|step| tracing::debug!(?step, "done"),
     };
-    let signed = sign::sign(&session, &token, &statement, algorithm(keyless.preferred)).await?;
+    let message = sign::Message::Statement(&statement);
+    let signed = sign::sign(&session, &token, message, algorithm(keyless.preferred)).await?;
     // 5. Keep it.
     let subjects: Vec<Digest> = statement
         .subject
@@ -367,8 +368,8 @@ fn report(args: &Args, signed: &Signed, digest: &Digest, subjects: &[Digest]) {
             "file": args.bundle.as_ref().map(|path| path.display().to_string()),
             "subjects": subjects,
             "predicateType": facts.statement.as_ref().map(|statement| &statement.predicate_type),
-            "signer": facts.signer.as_ref().and_then(|signer| signer.name.clone()),
-            "issuer": facts.signer.as_ref().and_then(|signer| signer.issuer.clone()),
+            "signer": facts.signer.as_ref().and_then(|signer| signer.name()),
+            "issuer": facts.signer.as_ref().and_then(|signer| signer.issuer()),
             "time": facts.times.first().map(|time| time.time.to_string()),
             "log": entry.map(|entry| json!({"origin": entry.origin, "index": entry.index})),
         }));

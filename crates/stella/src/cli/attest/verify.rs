@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use stella_attest::verify::{Answer, Demand};
-use stella_bundle::verify::{Artifact, LogRule, Policy, SignerPolicy, Verifier};
+use stella_bundle::verify::{Artifact, CertificateRule, LogRule, Policy, Verifier};
 use stella_server::{Clock as _, SystemClock};
 
 use super::identity_flags::IdentityFlags;
@@ -117,10 +117,14 @@ fn judge(context: &Context, args: &Args, start: Instant) -> Result<u8, Failure> 
     let demand = Demand {
         predicate_type: predicate_type.map(|each| each.uri().to_owned()),
     };
-    let mut policy = Policy::new(SignerPolicy::Certificate(rule));
+    let mut rule = CertificateRule::strict(rule);
     if args.insecure_ignore_log {
-        policy.log = LogRule::WithoutLogUnsafe;
+        rule.evidence.log = LogRule::WithoutLogUnsafe;
     }
+    let policy = Policy {
+        certificates: Some(rule),
+        keys: None,
+    };
     // 2. The last reading of files.
     let material = args.trust.choose(context)?;
     let artifact = artifact::Artifact::read(&args.artifact)?;

@@ -19,9 +19,7 @@ use stella_bundle::key::KeyDetails;
 use stella_bundle::predicate::PredicateType;
 use stella_bundle::signing_config::ClientTrustConfig;
 use stella_bundle::statement::{Statement, Subject};
-use stella_bundle::verify::{
-    Artifact, IdentityRule, Policy, SctRule, SignerPolicy, Trust, Verifier,
-};
+use stella_bundle::verify::{Artifact, IdentityRule, Policy, SctRule, Trust, Verifier};
 use stella_client::fulcio::Fulcio;
 use stella_client::oidc::{IdentityToken, TokenDemands, TokenOrigin};
 use stella_client::rekor::Rekor;
@@ -241,7 +239,13 @@ async fn sign_verdict(
         nonce: &super::attest::nonce,
         done: &|step| tracing::debug!(?step, "done"),
     };
-    Ok(sign::sign(&session, &token, statement, KeyDetails::EcdsaP256Sha256).await?)
+    Ok(sign::sign(
+        &session,
+        &token,
+        sign::Message::Statement(statement),
+        KeyDetails::EcdsaP256Sha256,
+    )
+    .await?)
 }
 
 /// Verifies as anyone would who has the trusted root and knows who may sign.
@@ -255,7 +259,7 @@ fn verify(
     let any = AnyOf::new(vec![identity]).ok_or_else(|| Failure::usage("no identity was given"))?;
     let rule = IdentityRule::Given(Identities::AnyOf(any));
     let trust: Trust = material.prepare();
-    let verifier = Verifier::new(trust, Policy::new(SignerPolicy::Certificate(rule)));
+    let verifier = Verifier::new(trust, Policy::for_certificates(rule));
     let candidates = vec![Candidate {
         stored,
         source: Source::File,
