@@ -24,4 +24,5 @@ pub mod statement;
 pub mod time;
 pub mod timestamp;
 pub mod trusted_root;
+pub mod tuf;
 pub mod verify;

@@ -1,6 +1,9 @@
 //! Trusted roots: whom a verifier believes. Read tolerantly, written as every released client accepts it.
 //!
-//! This is the file; which of its keys are usable is found out in [`crate::verify`].
+//! This is the file; which of its keys are usable is found out in [`crate::verify`], what is unwise in it in [`lint`].
+
+pub mod inventory;
+pub mod lint;
 
 use serde::{Deserialize, Serialize};
 
