@@ -318,6 +318,13 @@ impl Certificate {
         &self.public_key
     }
 
+    /// Makes the certified key ready for many signatures.
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.public_key.prepare();
+        self
+    }
+
     /// Returns the subjectAltName's entries in order.
     pub fn names(&self) -> &[AlternativeName] {
         &self.names

@@ -48,7 +48,7 @@ impl Memo {
         if let Some(certificate) = known.borrow().certificates.get(der) {
             return Ok(Arc::clone(certificate));
         }
-        let certificate = Arc::new(Certificate::parse(der)?);
+        let certificate = Arc::new(Certificate::parse(der)?.prepared());
         let certificates = &mut known.borrow_mut().certificates;
         if certificates.len() >= MOST {
             certificates.clear();

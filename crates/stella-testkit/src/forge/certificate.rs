@@ -223,10 +223,11 @@ impl Certified {
         })
     }
 
-    /// Returns a timestamp authority.
+    /// Returns a timestamp authority on P-256: sigstore-verify reads no SHA-256 token of another curve.
     #[must_use]
     pub fn timestamping(name: &str, root: &Self) -> Self {
-        Self::new(name, root, |sketch| {
+        let key = super::key(KeyDetails::EcdsaP256Sha256);
+        Self::with_key(key, name, Some(root), |sketch| {
             sketch.extensions = vec![
                 Extension::key_usage(DIGITAL_SIGNATURE),
                 Extension::purpose(&TIME_STAMPING, true),

@@ -333,7 +333,8 @@ impl Forge {
         Self::with_authorities(KeyDetails::EcdsaP256Sha256)
     }
 
-    /// Makes all keys anew, authorities on this curve: the public-good instance has P-384.
+    /// Makes all keys anew, certificate authorities on this curve: the public-good
+    /// instance has P-384.
     #[must_use]
     pub fn with_authorities(algorithm: KeyDetails) -> Self {
         let p256 = || key(KeyDetails::EcdsaP256Sha256);
