@@ -29,8 +29,8 @@ use stella_tlog::quorum;
 pub use certificate::{Certified, Extension, Sketch};
 pub use log::{Cosigner, ForgeLog};
 
-/// The moment in which everything of the forge is signed: 2027-01-15T08:00:00Z.
-pub const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
+/// The moment in which everything of the forge is signed: 2026-01-15T08:00:00Z.
+pub const NOW: UnixTime = UnixTime::from_seconds(1_768_464_000);
 /// A day.
 pub const DAY: Duration = Duration::from_secs(86_400);
 /// 365 days.
