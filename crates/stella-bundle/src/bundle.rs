@@ -399,7 +399,8 @@ fn content(
 }
 
 fn noted_digest(words: DigestWords) -> Result<Digest, BundleError> {
-    DigestAlgorithm::from_sigstore_name(&words.algorithm)
+    // spec: proto3 JSON mapping: an enum is its name or its number.
+    DigestAlgorithm::from_sigstore_name_or_number(&words.algorithm)
         .and_then(|algorithm| Digest::new(algorithm, &words.digest))
         .ok_or(BundleError::Impossible {
             part: Part::MessageDigest,
@@ -514,7 +515,7 @@ struct MessageWords {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DigestWords {
-    #[serde(deserialize_with = "json::or_default", default)]
+    #[serde(deserialize_with = "json::enumeration", default)]
     algorithm: String,
     #[serde(with = "json::base64_bytes", default)]
     digest: Vec<u8>,

@@ -174,6 +174,30 @@ pub mod int64 {
     }
 }
 
+/// Reads an `enum` field, which proto3 JSON writes as name or number: the name, or the number's digits; `null` is empty.
+///
+/// # Errors
+/// Anything else.
+pub fn enumeration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Enumeration;
+    impl Visitor<'_> for Enumeration {
+        type Value = String;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("the name or number of an enum's value")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+        fn visit_unit<E: de::Error>(self) -> Result<String, E> {
+            Ok(String::new())
+        }
+    }
+    deserializer.deserialize_any(Enumeration)
+}
+
 /// Reads a field that proto3 may omit or write as `null`, as its default value.
 ///
 /// # Errors

@@ -166,7 +166,7 @@ pub struct TransparencyLog {
     /// `SHA2_256`.
     #[serde(
         alias = "hash_algorithm",
-        deserialize_with = "json::or_default",
+        deserialize_with = "json::enumeration",
         default
     )]
     pub hash_algorithm: String,
@@ -200,7 +200,7 @@ pub struct LogKey {
     #[serde(alias = "raw_bytes", with = "json::base64_bytes", default)]
     pub raw_bytes: Vec<u8>,
     /// Name in the algorithm registry.
-    #[serde(alias = "key_details", deserialize_with = "json::or_default", default)]
+    #[serde(alias = "key_details", deserialize_with = "json::enumeration", default)]
     pub key_details: String,
     /// When it signs.
     #[serde(alias = "valid_for", default, skip_serializing_if = "Option::is_none")]

@@ -184,9 +184,9 @@ fn authority(entry: &CertificateAuthority) -> Result<Authority, UnusableReason> 
 fn log_key(entry: &TransparencyLog) -> Result<(PublicKey, Validity), UnusableReason> {
     let validity = validity(entry.public_key.valid_for.as_ref())?;
     let raw = &entry.public_key.raw_bytes;
-    // Old files hold PKCS#1 for RSA, and say so by this name.
+    // Old files hold PKCS#1 for RSA, and say so by this name, or by its number.
     let mut key = match entry.public_key.key_details.as_str() {
-        "PKCS1_RSA_PKCS1V5" | "PKCS1_RSA_PSS" => PublicKey::from_pkcs1(raw)?,
+        "PKCS1_RSA_PKCS1V5" | "PKCS1_RSA_PSS" | "1" | "2" => PublicKey::from_pkcs1(raw)?,
         _ => PublicKey::from_spki(raw)?,
     };
     key.prepare();

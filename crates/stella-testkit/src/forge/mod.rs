@@ -19,12 +19,13 @@ use stella_bundle::json::encode_base64;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::pem;
 use stella_bundle::statement::{Statement, Subject};
-use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{
     Artifact, IdentityRule, LogRule, ManagedKey, Policy, Report, Trust, Verifier,
 };
 use stella_keys::{EphemeralKey, Signer};
 use stella_tlog::quorum;
+
+pub use stella_bundle::time::UnixTime;
 
 pub use certificate::{Certified, Extension, Sketch};
 pub use log::{Cosigner, ForgeLog};
