@@ -15,7 +15,7 @@ use stella_bundle::key::KeyDetails;
 use stella_bundle::sct::SctError;
 use stella_bundle::verify::{SctRule, VerifyError};
 use stella_testkit::forge::certificate::{CERTIFICATE_SIGN, KEY_AGREEMENT, promise, sct_list};
-use stella_testkit::forge::{Certified, Extension, Forge, Form, NOW, SIGNER, Sketch};
+use stella_testkit::forge::{self, Certified, Extension, Forge, Form, NOW, SIGNER, Sketch};
 
 use super::{Bench, form, raw, report, window};
 
@@ -77,9 +77,7 @@ fn the_chain_is_valid_at_every_authenticated_time() {
     let stamps =
         "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/1/signedTimestamp";
     let mut stamped_at = |time| {
-        let response = bench
-            .forge
-            .stamp(&bench.forge.timestamping[1], &signature, time);
+        let response = forge::stamp(&bench.forge.timestamping[1], &signature, time);
         *bench.at(stamps) = encode_base64(&response).into();
         bench.verify().verdict.err()
     };

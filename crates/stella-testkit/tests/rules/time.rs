@@ -9,7 +9,7 @@ use stella_bundle::chain::ChainError;
 use stella_bundle::json::{decode_base64, encode_base64};
 use stella_bundle::timestamp::{SignedAttribute, TimestampError};
 use stella_bundle::verify::{EntryError, VerifyError};
-use stella_testkit::forge::{Certified, Extension, Form, NOW};
+use stella_testkit::forge::{self, Certified, Extension, Form, NOW};
 
 use super::{Bench, ENTRY, form, raw, window};
 
@@ -30,7 +30,7 @@ impl Bench {
     /// Lets another authority stamp, which the trusted root lists in place of the first.
     fn stamped_by(&mut self, authority: &Certified) {
         let signature = self.signature();
-        let response = self.forge.stamp(authority, &signature, NOW);
+        let response = forge::stamp(authority, &signature, NOW);
         self.stamp(&[response]);
         let chain = [
             raw(authority.certificate.der()),
@@ -64,9 +64,7 @@ fn is_purpose(error: &VerifyError) -> bool {
 #[test]
 fn a_timestamp_is_over_the_signature_and_nothing_else() {
     let mut bench = Bench::new();
-    let over_payload = bench
-        .forge
-        .stamp(&bench.forge.timestamping[0], b"another signature", NOW);
+    let over_payload = forge::stamp(&bench.forge.timestamping[0], b"another signature", NOW);
     bench.stamp(&[over_payload]);
     let error = TimestampError::ImprintMismatch;
     assert_eq!(bench.refused(), VerifyError::Timestamp { index: 0, error });
@@ -154,10 +152,8 @@ fn an_unknown_authoritys_timestamp_is_reported_and_counts_for_nothing() {
         &Certified::root("stranger", stella_bundle::key::KeyDetails::EcdsaP256Sha256),
     );
     let signature = bench.signature();
-    let good = bench
-        .forge
-        .stamp(&bench.forge.timestamping[0], &signature, NOW);
-    let unknown = bench.forge.stamp(&stranger, &signature, NOW);
+    let good = forge::stamp(&bench.forge.timestamping[0], &signature, NOW);
+    let unknown = forge::stamp(&stranger, &signature, NOW);
     bench.stamp(&[unknown.clone(), good]);
     assert_eq!(bench.accepted().facts.ignored_timestamps, 1);
     bench.stamp(&[unknown]);
@@ -175,12 +171,8 @@ fn an_unknown_authoritys_timestamp_is_reported_and_counts_for_nothing() {
 fn a_known_authoritys_bad_timestamp_refuses_the_bundle_whatever_else_is_there() {
     let mut bench = Bench::new();
     let signature = bench.signature();
-    let good = bench
-        .forge
-        .stamp(&bench.forge.timestamping[0], &signature, NOW);
-    let mut bad = bench
-        .forge
-        .stamp(&bench.forge.timestamping[1], &signature, NOW);
+    let good = forge::stamp(&bench.forge.timestamping[0], &signature, NOW);
+    let mut bad = forge::stamp(&bench.forge.timestamping[1], &signature, NOW);
     *bad.last_mut().unwrap() ^= 1;
     bench.stamp(&[good, bad]);
     let error = TimestampError::BadSignature;
