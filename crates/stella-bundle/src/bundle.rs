@@ -90,6 +90,7 @@ pub enum Part {
     LogIndex,
     MessageDigest,
     Signature,
+    SimpleSigning,
 }
 
 impl std::fmt::Display for Part {
@@ -103,6 +104,7 @@ impl std::fmt::Display for Part {
             Self::LogIndex => "log index",
             Self::MessageDigest => "message digest",
             Self::Signature => "signature",
+            Self::SimpleSigning => "simple signing payload",
         })
     }
 }
@@ -189,6 +191,14 @@ pub enum Content {
         /// The signature.
         signature: Vec<u8>,
     },
+    /// A signature over a text that names an image (simple signing): what cosign wrote before bundles, and no bundle
+    /// carries.
+    SimpleSigning {
+        /// The signed text.
+        payload: Vec<u8>,
+        /// The signature.
+        signature: Vec<u8>,
+    },
 }
 
 impl Content {
@@ -196,7 +206,7 @@ impl Content {
     pub fn signature(&self) -> &[u8] {
         match self {
             Self::Envelope(envelope) => envelope.signatures.first().map_or(&[], |first| &first.sig),
-            Self::Message { signature, .. } => signature,
+            Self::Message { signature, .. } | Self::SimpleSigning { signature, .. } => signature,
         }
     }
 }
@@ -238,7 +248,7 @@ impl Bundle {
     /// Writes the bundle as v0.3.
     ///
     /// # Errors
-    /// `NotInVersion` for a chain of several certificates, which v0.3 does not carry.
+    /// `NotInVersion` for a chain of several certificates or a simple signing payload, which v0.3 does not carry.
     pub fn to_json(&self) -> Result<Vec<u8>, BundleError> {
         let version = Version::V0_3;
         let mut material = MaterialWords::default();
@@ -268,6 +278,12 @@ impl Bundle {
             self.timestamps.iter().map(token).collect();
         let (message_signature, dsse_envelope) = match &self.content {
             Content::Envelope(envelope) => (None, Some(envelope.clone())),
+            Content::SimpleSigning { .. } => {
+                return Err(BundleError::NotInVersion {
+                    part: Part::SimpleSigning,
+                    version,
+                });
+            }
             Content::Message { digest, signature } => {
                 let message_digest = digest.as_ref().map(|digest| DigestWords {
                     algorithm: digest.algorithm().sigstore_name().to_owned(),

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod issue;
 pub mod json;
 pub mod key;
+pub mod legacy;
 pub mod memo;
 pub mod pem;
 pub mod predicate;

@@ -7,6 +7,7 @@ use crate::certificate::{Certificate, Claim};
 use crate::entry::{KindVersion, LogEntry};
 use crate::identity::Compared;
 use crate::key::PublicKey;
+use crate::legacy::SimpleSigning;
 use crate::statement::Statement;
 use crate::time::UnixTime;
 
@@ -95,6 +96,8 @@ pub struct Facts {
     pub scts: Vec<SctFact>,
     /// What was signed, when it is a statement.
     pub statement: Option<Statement>,
+    /// What was signed, when it is a simple signing payload.
+    pub image: Option<SimpleSigning>,
     /// The comparisons with the first identity that matched.
     pub identity: Vec<Compared>,
     /// Which of the policy's identities match, by their places in its list.
