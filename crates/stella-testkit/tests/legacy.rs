@@ -1,6 +1,6 @@
 //! What cosign wrote before bundles: its older JSON, signature and certificate as files, simple signing payloads. The same
 //! rules decide, and refuse.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
 use stella_bundle::bundle::Bundle;
