@@ -3,6 +3,7 @@
 //! A trust root inside such a file proves nothing by itself: it counts only where its digest is pinned.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::bundle::{Bundle, BundleError, MAX_BUNDLE};
 use crate::digest::{Digest, DigestAlgorithm};
@@ -168,7 +169,8 @@ impl AttestationSet {
     }
 }
 
-/// Returns the exact bytes of every bundle in a file of any form: a set, one bundle, or bundles line by line.
+/// Returns the exact bytes of every bundle in a file of any form: a set, one bundle, a JSON array of bundles, or bundles
+/// line by line.
 ///
 /// # Errors
 /// Any [`AttestationSetError`].
@@ -177,6 +179,9 @@ pub fn bundles_in(bytes: &[u8]) -> Result<Vec<Vec<u8>>, AttestationSetError> {
         return Err(AttestationSetError::TooLarge {
             length: bytes.len(),
         });
+    }
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return array(bytes);
     }
     match media_type(bytes) {
         Some(found) if found == MEDIA_TYPE => {
@@ -190,6 +195,16 @@ pub fn bundles_in(bytes: &[u8]) -> Result<Vec<Vec<u8>>, AttestationSetError> {
         Some(_) => Ok(vec![bytes.to_vec()]),
         None => lines(bytes),
     }
+}
+
+fn array(bytes: &[u8]) -> Result<Vec<Vec<u8>>, AttestationSetError> {
+    let elements: Vec<&RawValue> = serde_json::from_slice(bytes)?;
+    let found = elements.len();
+    if found > MAX_ATTESTATIONS {
+        return Err(AttestationSetError::TooMany { found });
+    }
+    let bytes = |each: &&RawValue| each.get().as_bytes().to_vec();
+    Ok(elements.iter().map(bytes).collect())
 }
 
 /// Returns the media type of a text that is one JSON object.

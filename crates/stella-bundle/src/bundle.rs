@@ -1,11 +1,16 @@
 //! Sigstore bundles: parse every version, write v0.3. What a bundle proves is decided in [`crate::verify`].
 
-use serde::{Deserialize, Serialize};
+mod words;
 
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::entry::LogEntry;
 use crate::envelope::Envelope;
-use crate::json::{self, JsonError};
+use crate::json::JsonError;
+
+use words::{
+    BundleWords, ChainWords, DigestWords, HintWords, MaterialWords, MessageWords, Raw,
+    TimestampWords,
+};
 
 /// Bundles larger than this are refused: the size that cosign allows an attachment.
 pub const MAX_BUNDLE: usize = 128 << 20;
@@ -90,6 +95,7 @@ pub enum Part {
     LogIndex,
     MessageDigest,
     Signature,
+    SimpleSigning,
 }
 
 impl std::fmt::Display for Part {
@@ -103,6 +109,7 @@ impl std::fmt::Display for Part {
             Self::LogIndex => "log index",
             Self::MessageDigest => "message digest",
             Self::Signature => "signature",
+            Self::SimpleSigning => "simple signing payload",
         })
     }
 }
@@ -189,6 +196,14 @@ pub enum Content {
         /// The signature.
         signature: Vec<u8>,
     },
+    /// A signature over a text that names an image (simple signing): what cosign wrote before bundles, and no bundle
+    /// carries.
+    SimpleSigning {
+        /// The signed text.
+        payload: Vec<u8>,
+        /// The signature.
+        signature: Vec<u8>,
+    },
 }
 
 impl Content {
@@ -196,7 +211,7 @@ impl Content {
     pub fn signature(&self) -> &[u8] {
         match self {
             Self::Envelope(envelope) => envelope.signatures.first().map_or(&[], |first| &first.sig),
-            Self::Message { signature, .. } => signature,
+            Self::Message { signature, .. } | Self::SimpleSigning { signature, .. } => signature,
         }
     }
 }
@@ -238,7 +253,7 @@ impl Bundle {
     /// Writes the bundle as v0.3.
     ///
     /// # Errors
-    /// `NotInVersion` for a chain of several certificates, which v0.3 does not carry.
+    /// `NotInVersion` for a chain of several certificates or a simple signing payload, which v0.3 does not carry.
     pub fn to_json(&self) -> Result<Vec<u8>, BundleError> {
         let version = Version::V0_3;
         let mut material = MaterialWords::default();
@@ -268,6 +283,12 @@ impl Bundle {
             self.timestamps.iter().map(token).collect();
         let (message_signature, dsse_envelope) = match &self.content {
             Content::Envelope(envelope) => (None, Some(envelope.clone())),
+            Content::SimpleSigning { .. } => {
+                return Err(BundleError::NotInVersion {
+                    part: Part::SimpleSigning,
+                    version,
+                });
+            }
             Content::Message { digest, signature } => {
                 let message_digest = digest.as_ref().map(|digest| DigestWords {
                     algorithm: digest.algorithm().sigstore_name().to_owned(),
@@ -399,125 +420,12 @@ fn content(
 }
 
 fn noted_digest(words: DigestWords) -> Result<Digest, BundleError> {
-    DigestAlgorithm::from_sigstore_name(&words.algorithm)
+    // spec: proto3 JSON mapping: an enum is its name or its number.
+    DigestAlgorithm::from_sigstore_name_or_number(&words.algorithm)
         .and_then(|algorithm| Digest::new(algorithm, &words.digest))
         .ok_or(BundleError::Impossible {
             part: Part::MessageDigest,
         })
-}
-
-/// The words of protobuf-specs `sigstore_bundle.proto`.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct BundleWords {
-    #[serde(alias = "media_type", default)]
-    media_type: String,
-    #[serde(
-        alias = "verification_material",
-        deserialize_with = "json::or_default",
-        default
-    )]
-    verification_material: MaterialWords,
-    #[serde(
-        alias = "message_signature",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    message_signature: Option<MessageWords>,
-    #[serde(
-        alias = "dsse_envelope",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    dsse_envelope: Option<Envelope>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MaterialWords {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    certificate: Option<Raw>,
-    #[serde(
-        alias = "x509_certificate_chain",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    x509_certificate_chain: Option<ChainWords>,
-    #[serde(alias = "public_key", default, skip_serializing_if = "Option::is_none")]
-    public_key: Option<HintWords>,
-    #[serde(
-        alias = "tlog_entries",
-        deserialize_with = "json::at_most::<MAX_ENTRIES, _, _>",
-        default
-    )]
-    tlog_entries: Vec<LogEntry>,
-    #[serde(
-        alias = "timestamp_verification_data",
-        deserialize_with = "json::or_default",
-        default
-    )]
-    timestamp_verification_data: TimestampsWords,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Raw {
-    #[serde(alias = "raw_bytes", with = "json::base64_bytes", default)]
-    raw_bytes: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChainWords {
-    #[serde(deserialize_with = "json::at_most::<MAX_CHAIN, _, _>", default)]
-    certificates: Vec<Raw>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HintWords {
-    #[serde(deserialize_with = "json::or_default", default)]
-    hint: String,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct TimestampsWords {
-    #[serde(
-        alias = "rfc3161_timestamps",
-        deserialize_with = "json::at_most::<MAX_TIMESTAMPS, _, _>",
-        default
-    )]
-    rfc3161_timestamps: Vec<TimestampWords>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct TimestampWords {
-    #[serde(alias = "signed_timestamp", with = "json::base64_bytes", default)]
-    signed_timestamp: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MessageWords {
-    #[serde(
-        alias = "message_digest",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    message_digest: Option<DigestWords>,
-    #[serde(with = "json::base64_bytes", default)]
-    signature: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DigestWords {
-    #[serde(deserialize_with = "json::or_default", default)]
-    algorithm: String,
-    #[serde(with = "json::base64_bytes", default)]
-    digest: Vec<u8>,
 }
 
 #[cfg(test)]

@@ -155,14 +155,22 @@ impl ExtendedKeyUsage {
 }
 
 /// An extension as it stands in the certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extension {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension<'a> {
     /// Content octets of its OID.
-    pub id: Vec<u8>,
+    pub id: &'a [u8],
     /// Whether a verifier that does not know it must refuse the certificate.
     pub critical: bool,
     /// What the OCTET STRING holds.
-    pub value: Vec<u8>,
+    pub value: &'a [u8],
+}
+
+/// Where an extension stands in the certificate's DER.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    id: Range<usize>,
+    critical: bool,
+    value: Range<usize>,
 }
 
 /// A parsed certificate. It is well-formed; that says nothing about trust.
@@ -170,16 +178,16 @@ pub struct Extension {
 pub struct Certificate {
     der: Vec<u8>,
     tbs: Range<usize>,
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    serial: Vec<u8>,
+    issuer: Range<usize>,
+    subject: Range<usize>,
+    serial: Range<usize>,
     not_before: UnixTime,
     not_after: UnixTime,
     public_key: PublicKey,
     /// An anchor is trusted for its name and key: that its own signature is of a forgotten scheme does no harm.
     scheme: Result<Scheme, KeyError>,
-    signature: Vec<u8>,
-    extensions: Vec<Extension>,
+    signature: Range<usize>,
+    extensions: Vec<Place>,
     names: Vec<AlternativeName>,
     basic_constraints: Option<BasicConstraints>,
     key_usage: Option<KeyUsage>,
@@ -208,15 +216,15 @@ impl Certificate {
         if version.reader().tlv()?.to_u64()? != 2 {
             return Err(CertificateError::Version);
         }
-        let serial = fields.expect(tag::INTEGER)?.content.to_vec();
+        let serial = fields.expect(tag::INTEGER)?.content;
         if fields.expect(tag::SEQUENCE)?.raw != algorithm.raw {
             return Err(CertificateError::SignatureAlgorithmMismatch);
         }
-        let issuer = fields.expect(tag::SEQUENCE)?.raw.to_vec();
+        let issuer = fields.expect(tag::SEQUENCE)?.raw;
         let mut validity = fields.sequence()?;
         let (not_before, not_after) = (validity.tlv()?.to_time()?, validity.tlv()?.to_time()?);
         validity.finish()?;
-        let subject = fields.expect(tag::SEQUENCE)?.raw.to_vec();
+        let subject = fields.expect(tag::SEQUENCE)?.raw;
         let public_key = PublicKey::from_spki(fields.expect(tag::SEQUENCE)?.raw)?;
         // issuerUniqueID and subjectUniqueID: RFC 5280 §4.1.2.8 forbids them to conforming CAs.
         let extensions = match fields.optional(tag::context(3))? {
@@ -225,18 +233,21 @@ impl Certificate {
         };
         fields.finish()?;
 
-        let tbs_start = tbs.raw.as_ptr() as usize - der.as_ptr() as usize;
+        let place = |part: &[u8]| {
+            let start = part.as_ptr() as usize - der.as_ptr() as usize;
+            start..start + part.len()
+        };
         let find = |id: &ObjectIdentifier| extensions.iter().find(|each| each.id == id.as_bytes());
         Ok(Self {
-            tbs: tbs_start..tbs_start + tbs.raw.len(),
-            issuer,
-            subject,
-            serial,
+            tbs: place(tbs.raw),
+            issuer: place(issuer),
+            subject: place(subject),
+            serial: place(serial),
             not_before,
             not_after,
             public_key,
             scheme: Scheme::from_algorithm_identifier(algorithm),
-            signature: signature.to_vec(),
+            signature: place(signature),
             names: find(&SUBJECT_ALTERNATIVE_NAME)
                 .map_or(Ok(Vec::new()), extensions::read_names)?,
             basic_constraints: find(&BASIC_CONSTRAINTS)
@@ -248,7 +259,14 @@ impl Certificate {
             extended_key_usage: find(&EXTENDED_KEY_USAGE)
                 .map(extensions::read_purposes)
                 .transpose()?,
-            extensions,
+            extensions: extensions
+                .iter()
+                .map(|each| Place {
+                    id: place(each.id),
+                    critical: each.critical,
+                    value: place(each.value),
+                })
+                .collect(),
             der: der.to_vec(),
         })
     }
@@ -265,17 +283,17 @@ impl Certificate {
 
     /// Returns the DER of the issuer's name.
     pub fn issuer(&self) -> &[u8] {
-        &self.issuer
+        &self.der[self.issuer.clone()]
     }
 
     /// Returns the DER of the subject's name.
     pub fn subject(&self) -> &[u8] {
-        &self.subject
+        &self.der[self.subject.clone()]
     }
 
     /// Returns the content octets of the serial number.
     pub fn serial(&self) -> &[u8] {
-        &self.serial
+        &self.der[self.serial.clone()]
     }
 
     /// Returns the first moment of validity.
@@ -300,6 +318,13 @@ impl Certificate {
         &self.public_key
     }
 
+    /// Makes the certified key ready for many signatures.
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.public_key.prepare();
+        self
+    }
+
     /// Returns the subjectAltName's entries in order.
     pub fn names(&self) -> &[AlternativeName] {
         &self.names
@@ -321,13 +346,17 @@ impl Certificate {
     }
 
     /// Returns all extensions in order.
-    pub fn extensions(&self) -> &[Extension] {
-        &self.extensions
+    pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
+        self.extensions.iter().map(|place| Extension {
+            id: &self.der[place.id.clone()],
+            critical: place.critical,
+            value: &self.der[place.value.clone()],
+        })
     }
 
     /// Finds an extension.
-    pub fn extension(&self, id: &ObjectIdentifier) -> Option<&Extension> {
-        self.extensions.iter().find(|each| each.id == id.as_bytes())
+    pub fn extension(&self, id: &ObjectIdentifier) -> Option<Extension<'_>> {
+        self.extensions().find(|each| each.id == id.as_bytes())
     }
 
     /// Returns the dotted OID of a critical extension that this crate does not understand.
@@ -341,24 +370,21 @@ impl Certificate {
             AUTHORITY_KEY_IDENTIFIER,
             NAME_CONSTRAINTS,
         ];
-        let unknown = |each: &&Extension| {
+        let unknown = |each: &Extension<'_>| {
             each.critical && !KNOWN.iter().any(|known| each.id == known.as_bytes())
         };
-        self.extensions
-            .iter()
-            .find(unknown)
-            .map(|each| dotted(&each.id))
+        self.extensions().find(unknown).map(|each| dotted(each.id))
     }
 
     /// Returns the subjectKeyIdentifier's octets.
     pub fn subject_key_id(&self) -> Option<&[u8]> {
-        let value = &self.extension(&SUBJECT_KEY_IDENTIFIER)?.value;
+        let value = self.extension(&SUBJECT_KEY_IDENTIFIER)?.value;
         Some(Reader::new(value).expect(tag::OCTET_STRING).ok()?.content)
     }
 
     /// Returns the keyIdentifier of authorityKeyIdentifier.
     pub fn authority_key_id(&self) -> Option<&[u8]> {
-        let value = &self.extension(&AUTHORITY_KEY_IDENTIFIER)?.value;
+        let value = self.extension(&AUTHORITY_KEY_IDENTIFIER)?.value;
         let mut fields = asn1::only_sequence(value).ok()?;
         Some(fields.optional(tag::context_primitive(0)).ok()??.content)
     }
@@ -370,7 +396,7 @@ impl Certificate {
 
     /// Says whether subject and issuer are the same name.
     pub fn is_self_issued(&self) -> bool {
-        self.issuer == self.subject
+        self.issuer() == self.subject()
     }
 
     /// Says whether `issuer` signed this certificate: names, key identifiers and the signature agree.
@@ -384,7 +410,7 @@ impl Certificate {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        self.issuer == issuer.subject && identifiers_agree
+        self.issuer() == issuer.subject() && identifiers_agree
     }
 
     /// Verifies the signature with the issuer's key.
@@ -393,16 +419,22 @@ impl Certificate {
     /// `UnsupportedSignature`, `SchemeMismatch`, `BadSignature`.
     pub fn verify_signature(&self, issuer_key: &PublicKey, memo: &Memo) -> Result<(), KeyError> {
         let scheme = self.scheme.clone()?;
-        memo.verify(issuer_key, scheme, self.to_be_signed(), &self.signature)
+        memo.verify(
+            issuer_key,
+            scheme,
+            self.to_be_signed(),
+            &self.der[self.signature.clone()],
+        )
     }
 
     /// Returns what Fulcio wrote for `claim`, none where it is absent or not text.
     pub fn claim(&self, claim: Claim) -> Option<&str> {
-        let extension = self.extensions.iter().find(|each| each.id == claim.id())?;
+        let id = claim.id();
+        let extension = self.extensions().find(|each| each.id == id)?;
         if claim.is_raw() {
-            return std::str::from_utf8(&extension.value).ok();
+            return std::str::from_utf8(extension.value).ok();
         }
-        let mut reader = Reader::new(&extension.value);
+        let mut reader = Reader::new(extension.value);
         let text = reader.expect(tag::UTF8_STRING).ok()?;
         reader.finish().ok()?;
         std::str::from_utf8(text.content).ok()
@@ -416,12 +448,12 @@ impl Certificate {
 
     /// Returns the names' DER as text for people: `CN=…, O=…`.
     pub fn subject_text(&self) -> String {
-        name_text(&self.subject)
+        name_text(self.subject())
     }
 
     /// Returns the issuer's name as text for people.
     pub fn issuer_text(&self) -> String {
-        name_text(&self.issuer)
+        name_text(self.issuer())
     }
 }
 
@@ -429,7 +461,7 @@ impl std::fmt::Debug for Certificate {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Certificate")
-            .field("serial", &hex::encode(&self.serial))
+            .field("serial", &hex::encode(self.serial()))
             .field("names", &self.names)
             .finish_non_exhaustive()
     }

@@ -53,11 +53,16 @@ impl DigestAlgorithm {
             .find(|algorithm| algorithm.name() == name)
     }
 
-    /// Finds the algorithm of this Sigstore name.
-    pub fn from_sigstore_name(name: &str) -> Option<Self> {
+    /// Finds the algorithm of this Sigstore name, or of its number in Sigstore's protobuf in decimal digits.
+    pub fn from_sigstore_name_or_number(text: &str) -> Option<Self> {
+        let number = |algorithm: &Self| match algorithm {
+            Self::Sha256 => "1",
+            Self::Sha384 => "2",
+            Self::Sha512 => "3",
+        };
         Self::ALL
             .into_iter()
-            .find(|algorithm| algorithm.sigstore_name() == name)
+            .find(|algorithm| algorithm.sigstore_name() == text || number(algorithm) == text)
     }
 
     /// Returns the digest of `message`.

@@ -4,6 +4,8 @@
 
 pub(crate) mod recorded;
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -51,14 +53,19 @@ pub struct LogEntry {
 impl LogEntry {
     /// Returns what Rekor v1's promise signs: RFC 8785 JSON of body, time, log and index (rekor `types/log_entry`).
     pub fn promised(&self) -> Vec<u8> {
-        format!(
-            r#"{{"body":"{}","integratedTime":{},"logID":"{}","logIndex":{}}}"#,
-            json::encode_base64(&self.canonicalized_body),
+        let length = self.canonicalized_body.len().div_ceil(3) * 4 + 200;
+        let mut promised = String::with_capacity(length);
+        promised.push_str(r#"{"body":""#);
+        json::append_base64(&self.canonicalized_body, &mut promised);
+        // Writing into memory cannot fail.
+        let _ = write!(
+            promised,
+            r#"","integratedTime":{},"logID":"{}","logIndex":{}}}"#,
             self.integrated_time,
             hex::encode(&self.log_id.key_id),
             self.log_index,
-        )
-        .into_bytes()
+        );
+        promised.into_bytes()
     }
 
     /// Returns the proof when it leads to a checkpoint; without one nobody signed its root.
@@ -162,8 +169,12 @@ impl EntryVerifier {
             Self::Certificate(der) => ("x509Certificate", der),
             Self::PublicKey(spki) => ("publicKey", spki),
         };
-        let der = json::encode_base64(der);
-        format!(r#""keyDetails":"{details}","{name}":{{"rawBytes":"{der}"}}"#)
+        let mut words = String::with_capacity(der.len().div_ceil(3) * 4 + 100);
+        // Writing into memory cannot fail.
+        let _ = write!(words, r#""keyDetails":"{details}","{name}":{{"rawBytes":""#);
+        json::append_base64(der, &mut words);
+        words.push_str(r#""}"#);
+        words
     }
 }
 
@@ -198,10 +209,14 @@ impl HashedRekord {
         let algorithm = self.digest.algorithm().sigstore_name();
         let signature = json::encode_base64(&self.signature);
         let verifier = self.verifier.to_words(self.details);
-        format!(
+        // Certificates make this long: one allocation instead of a growing one.
+        let mut body = String::with_capacity(verifier.len() + signature.len() + 300);
+        // Writing into memory cannot fail.
+        let _ = write!(
+            body,
             r#"{{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{{"hashedRekordV002":{{"data":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":{{"content":"{signature}","verifier":{{{verifier}}}}}}}}}}}"#
-        )
-        .into_bytes()
+        );
+        body.into_bytes()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Names are accepted in camelCase and snake_case (`alias`), 64-bit integers as string or number, bytes in standard or
 //! URL-safe base64 with or without padding, and `null` as absent. Duplicate and unknown names are refused.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -55,6 +56,11 @@ pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
 /// Writes standard base64 with padding.
 pub fn encode_base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Writes standard base64 with padding at the end of `text`.
+pub(crate) fn append_base64(bytes: &[u8], text: &mut String) {
+    base64::engine::general_purpose::STANDARD.encode_string(bytes, text);
 }
 
 /// `bytes` fields.
@@ -168,6 +174,30 @@ pub mod int64 {
     }
 }
 
+/// Reads an `enum` field, which proto3 JSON writes as name or number: the name, or the number's digits; `null` is empty.
+///
+/// # Errors
+/// Anything else.
+pub fn enumeration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Enumeration;
+    impl Visitor<'_> for Enumeration {
+        type Value = String;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("the name or number of an enum's value")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+        fn visit_unit<E: de::Error>(self) -> Result<String, E> {
+            Ok(String::new())
+        }
+    }
+    deserializer.deserialize_any(Enumeration)
+}
+
 /// Reads a field that proto3 may omit or write as `null`, as its default value.
 ///
 /// # Errors
@@ -218,6 +248,10 @@ pub fn require_unambiguous(text: &[u8]) -> Result<(), serde_json::Error> {
     deserializer.end()
 }
 
+/// A name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// Walks a value and forgets it.
 struct Unambiguous;
 
@@ -267,7 +301,7 @@ impl<'de> Visitor<'de> for Unambiguous {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(Name(name)) = map.next_key::<Name<'_>>()? {
             if let Some(twice) = seen.replace(name) {
                 return Err(de::Error::custom(format_args!(
                     "the name {twice:?} appears twice"

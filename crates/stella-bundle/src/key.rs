@@ -6,8 +6,12 @@ pub use details::{KeyDetails, Scheme};
 
 use details::REGISTRY;
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::Digest as BackendDigest;
-use aws_lc_rs::signature::{self as backend, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{
+    self as backend, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm,
+};
 use const_oid::ObjectIdentifier;
 use ed25519_dalek::VerifyingKey;
 use sha2::Digest as _;
@@ -116,12 +120,28 @@ pub enum KeyKind {
 }
 
 /// A public key that Sigstore knows how to use.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct PublicKey {
     kind: KeyKind,
     spki: Vec<u8>,
     /// The content of the subjectPublicKey BIT STRING.
     bits: Vec<u8>,
+    /// The backend's form for the default scheme, see [`PublicKey::prepare`].
+    prepared: Option<Arc<ParsedPublicKey>>,
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.spki == other.spki
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl std::hash::Hash for PublicKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.spki.hash(state);
+    }
 }
 
 impl PublicKey {
@@ -155,7 +175,21 @@ impl PublicKey {
             kind,
             spki: spki.to_vec(),
             bits: bits.to_vec(),
+            prepared: None,
         })
+    }
+
+    /// Makes the key ready for many signatures by its default scheme; without this each one parses it anew.
+    pub fn prepare(&mut self) {
+        let algorithm = self.backend(self.default_scheme()).ok();
+        let parse = |algorithm| ParsedPublicKey::new(algorithm, &self.bits).ok();
+        self.prepared = algorithm.and_then(parse).map(Arc::new);
+    }
+
+    /// Returns the prepared form when `scheme` is the one that it is for.
+    fn prepared(&self, scheme: Scheme) -> Option<&ParsedPublicKey> {
+        let is_default = scheme == self.default_scheme();
+        self.prepared.as_deref().filter(|_| is_default)
     }
 
     /// Reads a DER PKCS#1 RSAPublicKey, the form of some old CT log keys.
@@ -262,10 +296,13 @@ impl PublicKey {
         if scheme == Scheme::Ed25519Ph {
             return self.verify_ed25519ph(sha2::Sha512::new_with_prefix(message), signature);
         }
-        let algorithm = self.backend(scheme)?;
-        UnparsedPublicKey::new(algorithm, self.backend_bytes())
-            .verify(message, signature)
-            .map_err(|_| KeyError::BadSignature)
+        let verified = match self.prepared(scheme) {
+            Some(key) => key.verify_sig(message, signature),
+            None => {
+                UnparsedPublicKey::new(self.backend(scheme)?, &self.bits).verify(message, signature)
+            }
+        };
+        verified.map_err(|_| KeyError::BadSignature)
     }
 
     /// Verifies a signature over a message of which only the digest is known.
@@ -289,12 +326,14 @@ impl PublicKey {
                 signature,
             );
         }
-        let algorithm = self.backend(scheme)?;
         let digest = BackendDigest::import_less_safe(digest.bytes(), digest.algorithm().backend())
             .map_err(|_| mismatch)?;
-        UnparsedPublicKey::new(algorithm, self.backend_bytes())
-            .verify_digest(&digest, signature)
-            .map_err(|_| KeyError::BadSignature)
+        let verified = match self.prepared(scheme) {
+            Some(key) => key.verify_digest_sig(&digest, signature),
+            None => UnparsedPublicKey::new(self.backend(scheme)?, &self.bits)
+                .verify_digest(&digest, signature),
+        };
+        verified.map_err(|_| KeyError::BadSignature)
     }
 
     /// Requires that a registry row is one of this key.
@@ -331,11 +370,7 @@ impl PublicKey {
             .map_err(|_| KeyError::BadSignature)
     }
 
-    /// The backend takes EC points, raw Ed25519 keys and RSAPublicKeys; ML-DSA keys as SubjectPublicKeyInfo.
-    fn backend_bytes(&self) -> &[u8] {
-        &self.bits
-    }
-
+    /// Every backend takes the bare bits: EC points, raw Ed25519 and ML-DSA keys, RSAPublicKeys.
     fn backend(&self, scheme: Scheme) -> Result<&'static dyn VerificationAlgorithm, KeyError> {
         use DigestAlgorithm::{Sha256, Sha384, Sha512};
         Ok(match (self.kind, scheme) {

@@ -7,11 +7,11 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use stella_tlog::checkpoint::Checkpoint;
 use stella_tlog::note::Note;
 
 use crate::certificate::{Certificate, CertificateError};
-use crate::digest::{DigestAlgorithm, DigestStream};
 use crate::key::{KeyError, PublicKey, Scheme};
 use crate::verify::EntryError;
 
@@ -29,7 +29,7 @@ pub struct Memo(Option<RefCell<Known>>);
 struct Known {
     certificates: HashMap<Vec<u8>, Arc<Certificate>>,
     /// SHA-256 of key, scheme, message and signature of each good signature.
-    signatures: HashSet<Vec<u8>>,
+    signatures: HashSet<[u8; 32]>,
     /// By the log's id and the note's text.
     checkpoints: HashMap<Vec<u8>, HashMap<String, Head>>,
 }
@@ -48,7 +48,7 @@ impl Memo {
         if let Some(certificate) = known.borrow().certificates.get(der) {
             return Ok(Arc::clone(certificate));
         }
-        let certificate = Arc::new(Certificate::parse(der)?);
+        let certificate = Arc::new(Certificate::parse(der)?.prepared());
         let certificates = &mut known.borrow_mut().certificates;
         if certificates.len() >= MOST {
             certificates.clear();
@@ -114,12 +114,14 @@ impl Memo {
 }
 
 /// Names a signature: each part is preceded by its length, so that no two triples have one name.
-fn name_of(key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> Vec<u8> {
-    let mut name = DigestStream::new(DigestAlgorithm::Sha256);
+fn name_of(key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> [u8; 32] {
+    let mut name = digest::Context::new(&digest::SHA256);
     name.update(format!("{scheme:?}\n").as_bytes());
     for part in [key.spki(), message, signature] {
         name.update(&(part.len() as u64).to_be_bytes());
         name.update(part);
     }
-    name.finish().bytes().to_vec()
+    let mut out = [0; 32];
+    out.copy_from_slice(name.finish().as_ref());
+    out
 }

@@ -69,10 +69,8 @@ pub fn decode_all(text: &str) -> Result<Vec<Block>, PemError> {
         let (label, after) = after.split_once("-----").ok_or(PemError::NoEnd { index })?;
         let end = format!("-----END {label}-----");
         let (body, after) = after.split_once(&end).ok_or(PemError::NoEnd { index })?;
-        let compact: String = body
-            .chars()
-            .filter(|character| !character.is_ascii_whitespace())
-            .collect();
+        let mut compact = String::with_capacity(body.len());
+        compact.extend(body.split_ascii_whitespace());
         let der = STANDARD
             .decode(compact)
             .map_err(|_| PemError::NotBase64 { index })?;

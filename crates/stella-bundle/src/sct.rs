@@ -162,7 +162,7 @@ pub fn embedded(certificate: &Certificate) -> Result<Vec<Sct>, SctError> {
     let Some(extension) = certificate.extension(&SCT_LIST) else {
         return Ok(Vec::new());
     };
-    let mut reader = Reader::new(&extension.value);
+    let mut reader = Reader::new(extension.value);
     let list = reader.expect(tag::OCTET_STRING)?.content;
     reader.finish()?;
     parse_list(list)

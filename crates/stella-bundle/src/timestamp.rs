@@ -134,8 +134,8 @@ pub struct SignedTimestamp {
     pub serial: Vec<u8>,
     /// Who signed.
     pub signer: SignerId,
-    /// Certificates that the token carries.
-    pub certificates: Vec<Certificate>,
+    /// Certificates that the token carries, in DER as they came.
+    pub certificates: Vec<Vec<u8>>,
     tst_info: Vec<u8>,
     /// DER of the signed attributes with the tag of a SET, as they are signed.
     signed_attributes: Vec<u8>,
@@ -209,6 +209,13 @@ impl SignedTimestamp {
             scheme: signer.scheme,
             signature: signer.signature,
         })
+    }
+
+    /// Parses the certificates that the token carries. They are only candidates that nobody trusts yet: one that this
+    /// crate cannot read is left out.
+    pub fn carried(&self) -> Vec<Certificate> {
+        let parse = |der: &Vec<u8>| Certificate::parse(der).ok();
+        self.certificates.iter().filter_map(parse).collect()
     }
 
     /// Requires that the token stamps `message`.
@@ -384,15 +391,12 @@ fn read_encapsulated<'a>(data: &mut Reader<'a>) -> Result<&'a [u8], TimestampErr
     Ok(content)
 }
 
-/// Reads the certificates beside the token. They are only candidates that nobody trusts yet: one that this crate cannot
-/// read is left out.
-fn read_certificates(set: Tlv<'_>) -> Result<Vec<Certificate>, TimestampError> {
+/// Takes the certificates beside the token, unread.
+fn read_certificates(set: Tlv<'_>) -> Result<Vec<Vec<u8>>, TimestampError> {
     let mut list = set.reader();
     let mut certificates = Vec::new();
     while !list.is_empty() && certificates.len() < MAX_CERTIFICATES {
-        if let Ok(certificate) = Certificate::parse(list.tlv()?.raw) {
-            certificates.push(certificate);
-        }
+        certificates.push(list.tlv()?.raw.to_vec());
     }
     Ok(certificates)
 }

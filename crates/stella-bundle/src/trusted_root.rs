@@ -1,6 +1,9 @@
 //! Trusted roots: whom a verifier believes. Read tolerantly, written as every released client accepts it.
 //!
-//! This is the file; which of its keys are usable is found out in [`crate::verify`].
+//! This is the file; which of its keys are usable is found out in [`crate::verify`], what is unwise in it in [`lint`].
+
+pub mod inventory;
+pub mod lint;
 
 use serde::{Deserialize, Serialize};
 
@@ -163,7 +166,7 @@ pub struct TransparencyLog {
     /// `SHA2_256`.
     #[serde(
         alias = "hash_algorithm",
-        deserialize_with = "json::or_default",
+        deserialize_with = "json::enumeration",
         default
     )]
     pub hash_algorithm: String,
@@ -197,7 +200,7 @@ pub struct LogKey {
     #[serde(alias = "raw_bytes", with = "json::base64_bytes", default)]
     pub raw_bytes: Vec<u8>,
     /// Name in the algorithm registry.
-    #[serde(alias = "key_details", deserialize_with = "json::or_default", default)]
+    #[serde(alias = "key_details", deserialize_with = "json::enumeration", default)]
     pub key_details: String,
     /// When it signs.
     #[serde(alias = "valid_for", default, skip_serializing_if = "Option::is_none")]

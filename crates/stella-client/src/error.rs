@@ -13,6 +13,7 @@ use stella_bundle::signing_config::NotEnoughServices;
 use stella_bundle::time::UnixTime;
 use stella_bundle::timestamp::TimestampError;
 use stella_bundle::trusted_root::TrustFileError;
+use stella_bundle::tuf::TufError;
 use stella_bundle::verify::{Check, EntryError, VerifyError};
 use stella_keys::KeyError;
 use stella_wire::fulcio::FulcioError;
@@ -341,6 +342,9 @@ pub enum TrustProblem {
         /// Whence.
         address: String,
     },
+    /// The metadata of a TUF repository, or a file that it publishes, is not to be believed.
+    #[error("{0}")]
+    Tuf(#[from] TufError),
 }
 
 /// What an error means to a gate and to an exit code.

@@ -12,6 +12,7 @@ pub mod rekor;
 pub mod retry;
 pub mod trust;
 pub mod tsa;
+pub mod tuf;
 
 #[cfg(test)]
 mod scripted;

@@ -41,8 +41,35 @@ pub async fn fetch(
     base: &str,
     fingerprint: Option<&Digest>,
 ) -> Result<FetchedTrust, ClientError> {
+    if !is_on_loopback(base)? && fingerprint.is_none() {
+        require_https(base)?;
+        let address = base.to_owned();
+        return Err(TrustProblem::FingerprintMissing { address }.into());
+    }
+    let fetched = fetch_to_compare(transport, base).await?;
+    match fingerprint.filter(|expected| **expected != fetched.root_digest) {
+        Some(expected) => Err(TrustProblem::Fingerprint {
+            expected: expected.to_string(),
+            found: fetched.root_digest.to_string(),
+        }
+        .into()),
+        None => Ok(fetched),
+    }
+}
+
+/// Fetches the trust configuration of the instance at `base` to compare it with what is believed. Nothing says yet that
+/// it may be believed itself.
+///
+/// # Errors
+///
+/// `Trust` for plain http off the loopback, before any request, and for a configuration that is none; `Unavailable`,
+/// `Refused`, `Address`.
+pub async fn fetch_to_compare(
+    transport: &dyn Transport,
+    base: &str,
+) -> Result<FetchedTrust, ClientError> {
     let service = Service::Trust;
-    require_safe(base, fingerprint)?;
+    require_https(base)?;
     // The whole address may be given as well.
     let address = if base.ends_with(".json") {
         base.to_owned()
@@ -53,35 +80,35 @@ pub async fn fetch(
     let answer = exchange::send(transport, service, request, limits::TRUST_ANSWER).await?;
     let config = ClientTrustConfig::parse(answer.body()).map_err(TrustProblem::File)?;
     let root_digest = DigestAlgorithm::Sha256.digest(&config.trusted_root.to_json());
-    match fingerprint.filter(|expected| **expected != root_digest) {
-        Some(expected) => Err(TrustProblem::Fingerprint {
-            expected: expected.to_string(),
-            found: root_digest.to_string(),
-        }
-        .into()),
-        None => Ok(FetchedTrust {
-            config,
-            root_digest,
-        }),
-    }
+    Ok(FetchedTrust {
+        config,
+        root_digest,
+    })
 }
 
-fn require_safe(base: &str, fingerprint: Option<&Digest>) -> Result<(), ClientError> {
-    let address = || base.to_owned();
+/// Says whether an address is on this very machine.
+///
+/// # Errors
+///
+/// `Address`.
+pub fn is_on_loopback(base: &str) -> Result<bool, ClientError> {
     let url = Url::parse(base).map_err(|_| ClientError::Address {
         service: Service::Trust,
-        address: address(),
+        address: base.to_owned(),
     })?;
-    if url.host_str().is_some_and(network::is_loopback) {
+    Ok(url.host_str().is_some_and(network::is_loopback))
+}
+
+/// Requires https, but for the loopback.
+///
+/// # Errors
+///
+/// `Address`, `Trust`.
+pub(crate) fn require_https(base: &str) -> Result<(), ClientError> {
+    let is_https = Url::parse(base).is_ok_and(|url| url.scheme() == "https");
+    if is_on_loopback(base)? || is_https {
         return Ok(());
     }
-    if url.scheme() != "https" {
-        let address = address();
-        return Err(TrustProblem::NotHttps { address }.into());
-    }
-    if fingerprint.is_none() {
-        let address = address();
-        return Err(TrustProblem::FingerprintMissing { address }.into());
-    }
-    Ok(())
+    let address = base.to_owned();
+    Err(TrustProblem::NotHttps { address }.into())
 }

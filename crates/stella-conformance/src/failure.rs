@@ -10,7 +10,7 @@ use stella_bundle::key::KeyError;
 use stella_bundle::signing_config::NotEnoughServices;
 use stella_bundle::statement::StatementError;
 use stella_bundle::time::UnixTime;
-use stella_bundle::trusted_root::TrustFileError;
+use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustFileError, TrustedRoot};
 use stella_bundle::verify::VerifyError;
 use stella_client::oidc::TokenError;
 
@@ -40,14 +40,26 @@ pub(crate) enum Failure {
     Runtime(std::io::Error),
     #[error(transparent)]
     Sign(#[from] SignError),
+    #[error("the staging instance's trusted root is not built in: give --trusted-root FILE")]
+    StagingRoot,
     #[error(transparent)]
     Statement(#[from] StatementError),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
     Trust(#[from] TrustFileError),
-    #[error("no trusted root: give --trusted-root FILE")]
-    TrustMissing,
+}
+
+/// The public-good instance's trusted root, which is meant where the suite names none.
+const PUBLIC_ROOT: &[u8] = include_bytes!("../../stella/trust/public/trusted_root.json");
+
+/// Reads the trusted root that was named, else the public-good one.
+pub(crate) fn trusted_root(named: Option<&Path>, staging: bool) -> Result<TrustedRoot, Failure> {
+    match named {
+        Some(path) => Ok(TrustedRoot::parse(&read(path, MAX_TRUSTED_ROOT)?)?),
+        None if staging => Err(Failure::StagingRoot),
+        None => Ok(TrustedRoot::parse(PUBLIC_ROOT)?),
+    }
 }
 
 /// Reads a file of at most `limit` bytes.

@@ -8,7 +8,7 @@ use stella_bundle::key::KeyDetails;
 use stella_bundle::signing_config::SigningConfig;
 use stella_bundle::statement::Statement;
 use stella_bundle::time::UnixTime;
-use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
+use stella_bundle::trusted_root::MAX_TRUSTED_ROOT;
 use stella_bundle::verify::{SctRule, Trust};
 use stella_client::fulcio::Fulcio;
 use stella_client::network::{Network, NetworkOptions};
@@ -61,11 +61,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn sign(args: &Args) -> Result<(), Failure> {
-    let root = args.trusted_root.as_deref().ok_or(Failure::TrustMissing)?;
-    let trust = Trust::new(&TrustedRoot::parse(&failure::read(
-        root,
-        MAX_TRUSTED_ROOT,
-    )?)?);
+    let trust = Trust::new(&failure::trusted_root(
+        args.trusted_root.as_deref(),
+        args.staging,
+    )?);
     let config = args
         .signing_config
         .as_deref()

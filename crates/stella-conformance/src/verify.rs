@@ -6,7 +6,6 @@ use stella_bundle::bundle::{Bundle, MAX_BUNDLE};
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::identity::{AnyOf, CertificateIdentity, Identities};
 use stella_bundle::key::PublicKey;
-use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
 use stella_bundle::verify::{Artifact, IdentityRule, Policy, Trust, Verifier};
 
 use crate::failure::{self, Failure};
@@ -38,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "certificate_identity")]
     key: Option<PathBuf>,
 
-    /// Whom to believe
+    /// Whom to believe; the public-good instance where nothing is said
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
 
@@ -48,8 +47,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let root = args.trusted_root.as_deref().ok_or(Failure::TrustMissing)?;
-    let root = TrustedRoot::parse(&failure::read(root, MAX_TRUSTED_ROOT)?)?;
+    let root = failure::trusted_root(args.trusted_root.as_deref(), args.staging)?;
     let bundle = Bundle::parse(&failure::read(&args.bundle, MAX_BUNDLE)?)?;
     let verifier = Verifier::new(Trust::new(&root), policy(args)?);
     let path = Path::new(&args.artifact);

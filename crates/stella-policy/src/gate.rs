@@ -326,9 +326,9 @@ enum SignedBy<'a> {
 fn signer_of(facts: &Facts) -> SignedBy<'_> {
     match &facts.signer {
         Some(signer) => SignedBy::Certificate {
-            name: signer.name.as_deref(),
+            name: signer.name(),
             subject: signer.claim(Claim::TokenSubject),
-            issuer: signer.issuer.as_deref(),
+            issuer: signer.issuer(),
         },
         None => SignedBy::Key(facts.key.as_ref().map(|key| key.index)),
     }

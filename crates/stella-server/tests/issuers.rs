@@ -138,7 +138,6 @@ async fn gitlabs_protected_refs_stand_in_our_own_extension() {
     );
     let ours = leaf
         .extensions()
-        .iter()
         .find(|extension| extension.id == REF_PROTECTED)
         .unwrap();
     assert_eq!(ours.value, b"\x0c\x04true");

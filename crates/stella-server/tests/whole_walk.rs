@@ -221,7 +221,7 @@ async fn a_timestamp_is_over_the_digest_and_by_the_trusted_authority() {
     let trusted = TrustedRoot::parse(world.sigstore.trusted_root()).unwrap();
     let chain = &trusted.timestamp_authorities[0].cert_chain.certificates;
     let signer = Certificate::parse(&chain[0].raw_bytes).unwrap();
-    assert_eq!(stamp.certificates, std::slice::from_ref(&signer));
+    assert_eq!(stamp.carried(), std::slice::from_ref(&signer));
     stamp.verify(&signer).unwrap();
     signer
         .verify_signature(

@@ -34,16 +34,8 @@ fn main() {
     let own: Vec<String> = (0..BUNDLES)
         .map(|_| forge.make(&form).bundle.to_string())
         .collect();
-    let shared: Vec<String> = (0..BUNDLES / SHARED)
-        .flat_map(|_| forge.make_many(&form, SHARED))
-        .map(|bundle| bundle.to_string())
-        .collect();
     let policy = forge.make(&form).policy;
     let verifier = Verifier::new(forge::trust(&forge.trusted_root()), policy);
-    let theirs = sigstore_verify::Verifier::new(
-        &TheirRoot::from_json(&forge.trusted_root().to_string()).unwrap(),
-    )
-    .unwrap();
 
     let sum = signatures() * u32::try_from(BUNDLES).unwrap();
     println!(
@@ -60,13 +52,32 @@ fn main() {
         "    {:.2} times 1 thread",
         one.as_secs_f64() / two.as_secs_f64()
     );
-    let many = report(
-        &format!("{SHARED} to a leaf and checkpoint, 1 thread"),
-        &verifier,
-        &shared,
-        1,
+    shared("own instance, Rekor v2", &forge, &form);
+    let public = Forge::with_authorities(KeyDetails::EcdsaP384Sha384);
+    shared(
+        "as the public-good instance (authorities on P-384), Rekor v2",
+        &public,
+        &form,
     );
-    let alone = sigstore(&theirs, &shared[..1000]) * u32::try_from(BUNDLES / 1000).unwrap();
+    let old = Form::all()
+        .into_iter()
+        .find(|form| form.name.ends_with("dsse 0.0.1"))
+        .unwrap();
+    shared("as the public-good instance, Rekor v1", &public, &old);
+}
+
+/// Verifies bundles of which many share a certificate and a checkpoint.
+fn shared(name: &str, forge: &Forge, form: &Form) {
+    let texts: Vec<String> = (0..BUNDLES / SHARED)
+        .flat_map(|_| forge.make_many(form, SHARED))
+        .map(|bundle| bundle.to_string())
+        .collect();
+    let verifier = Verifier::new(forge::trust(&forge.trusted_root()), forge.make(form).policy);
+    let root = TheirRoot::from_json(&forge.trusted_root().to_string()).unwrap();
+    let theirs = sigstore_verify::Verifier::new(&root).unwrap();
+    let name = format!("{SHARED} to a leaf and checkpoint, {name}, 1 thread");
+    let many = report(&name, &verifier, &texts, 1);
+    let alone = sigstore(&theirs, &texts[..1000]) * u32::try_from(BUNDLES / 1000).unwrap();
     println!(
         "    sigstore-verify one by one {:.0} ms: {:.2} times",
         millis(alone),

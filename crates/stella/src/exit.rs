@@ -296,7 +296,7 @@ fn strangers(policy: &Policy, answer: &Answer, refusal: &Refusal) -> String {
 
 /// Returns what names a signer best: the token's subject, else the certificate's name.
 pub(crate) fn name_of(signer: &SignerFact) -> Option<&str> {
-    signer.claim(Claim::TokenSubject).or(signer.name.as_deref())
+    signer.claim(Claim::TokenSubject).or(signer.name())
 }
 
 /// Says what to do about a refusal.

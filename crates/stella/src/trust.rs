@@ -1,9 +1,13 @@
-//! Whom to believe: which trusted root a command uses, whence it came, and the choice that `stella trust use` records.
+//! Whom to believe: which trusted root a command uses, and whence it came.
 //!
-//! Nobody is believed unasked: without a flag, a configuration or a recorded choice there is no trust root.
+//! Nobody is believed unasked: without a flag, a configuration or a recorded choice there is no trust root. Where the
+//! choice of `stella trust use` rests is `folder.rs`, whence it is taken `obtain.rs`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod folder;
+pub(crate) mod obtain;
+mod public;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use stella_attest::file;
@@ -14,14 +18,12 @@ use stella_bundle::verify::Trust;
 use stella_client::network;
 use url::Url;
 
+pub(crate) use self::folder::{Folder, Lock, Pin, Record, Walked};
+pub(crate) use self::public::PUBLIC;
+
 use crate::config::TrustChoice;
 use crate::exit::Failure;
-use crate::places;
 
-/// The record of a choice, beside the files that were chosen.
-const RECORD: &str = "trust.json";
-const ROOT: &str = "trusted_root.json";
-const SIGNING: &str = "signing_config.json";
 /// Set by CI systems.
 const CI: &str = "CI";
 
@@ -41,13 +43,20 @@ pub(crate) struct TrustMaterial {
 }
 
 /// What a trusted root was taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum TrustKind {
+    /// A folder of trust files.
+    Directory,
     /// A file.
     File,
     /// The instance on this machine.
     Instance,
-    /// An address, when the choice was recorded.
+    /// The public-good Sigstore: built in, and refreshed by TUF.
+    Public,
+    /// A TUF repository.
+    Tuf,
+    /// The address of an instance.
     Url,
 }
 
@@ -55,32 +64,14 @@ impl TrustKind {
     /// Returns the word for reports.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Directory => "directory",
             Self::File => "file",
             Self::Instance => "instance",
+            Self::Public => "public",
+            Self::Tuf => "tuf",
             Self::Url => "url",
         }
     }
-
-    /// Says what `stella trust use` was given.
-    pub(crate) fn of_choice(source: &str) -> Self {
-        if source.contains("://") {
-            Self::Url
-        } else {
-            Self::File
-        }
-    }
-}
-
-/// What `trust.json` says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Record {
-    /// What was chosen: a file or a URL.
-    pub(crate) source: String,
-    /// SHA-256 of the trusted root.
-    pub(crate) digest: String,
-    /// When, RFC 3339.
-    pub(crate) recorded: String,
 }
 
 impl TrustMaterial {
@@ -156,13 +147,6 @@ pub(crate) fn is_ci() -> bool {
     std::env::var_os(CI).is_some()
 }
 
-/// Refuses the choice `public`.
-pub(crate) fn public_is_missing() -> Failure {
-    Failure::usage("the public Sigstore's trust root is not built in yet").hint(
-        "fetch its trusted root and give the file: stella trust use FILE, or --trusted-root FILE",
-    )
-}
-
 /// Which trust roots a command accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Acceptance {
@@ -235,10 +219,10 @@ fn find(flag: Option<&Path>, configured: Option<&TrustChoice>) -> Result<TrustMa
     match (flag, configured) {
         (Some(path), _) => TrustMaterial::read(path),
         (None, Some(TrustChoice::File(path))) => TrustMaterial::read(path),
-        (None, Some(TrustChoice::Public)) => Err(public_is_missing()),
-        (None, None) => recorded(&places::trust())?.ok_or_else(|| {
+        (None, Some(TrustChoice::Public)) => public(&Folder::usual()),
+        (None, None) => Folder::usual().recorded()?.ok_or_else(|| {
             Failure::usage("no trust root was chosen: nobody is believed unasked")
-                .hint("record whom to trust with `stella trust use FILE | URL`, or give --trusted-root FILE")
+                .hint("record whom to trust with `stella trust use public | FILE | URL`, or give --trusted-root FILE")
                 .page("trust-root")
         }),
     }
@@ -261,86 +245,19 @@ fn require_accepted(
     .page("trust-root"))
 }
 
-/// Reads the recorded choice.
-pub(crate) fn recorded(folder: &Path) -> Result<Option<TrustMaterial>, Failure> {
-    let Some(record) = record(folder)? else {
-        return Ok(None);
-    };
-    let root_bytes = read_bounded(&folder.join(ROOT))?;
-    let source = format!("{} (recorded {})", record.source, record.recorded);
-    let kind = TrustKind::of_choice(&record.source);
-    let mut material = TrustMaterial::parse(root_bytes, source, kind)?;
-    let found = material.digest().to_string();
-    if found != record.digest {
-        return Err(Failure::usage(format!(
-            "the recorded trust root was changed: expected {}, found {found}",
-            record.digest
-        ))
-        .hint("record it again with `stella trust use`"));
+/// Returns the public-good Sigstore's trust root: as it was recorded and refreshed, else as it is built in.
+fn public(folder: &Folder) -> Result<TrustMaterial, Failure> {
+    match folder.record()? {
+        Some(record) if record.kind == TrustKind::Public => match folder.recorded()? {
+            Some(material) => Ok(material),
+            None => PUBLIC.material(),
+        },
+        _ => PUBLIC.material(),
     }
-    let signing = folder.join(SIGNING);
-    if signing.exists() {
-        let config = SigningConfig::parse(&read_bounded(&signing)?)
-            .map_err(|error| Failure::usage(error.to_string()))?;
-        material.signing = Some(config);
-    }
-    Ok(Some(material))
 }
 
-/// Reads `trust.json`.
-pub(crate) fn record(folder: &Path) -> Result<Option<Record>, Failure> {
-    let path = folder.join(RECORD);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let record = serde_json::from_slice(&read_bounded(&path)?);
-    record.map(Some).map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", path.display()))
-            .hint("record the choice again with `stella trust use`")
-    })
-}
-
-/// Records a choice; the record comes last, so that a crash before it leaves the old choice or none.
-pub(crate) fn remember(
-    folder: &Path,
-    material: &TrustMaterial,
-    source: &str,
-    now: &str,
-) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|error| Failure::io("create", folder, &error))?;
-    let record = folder.join(RECORD);
-    if record.exists() {
-        fs::remove_file(&record).map_err(|error| Failure::io("replace", &record, &error))?;
-    }
-    write(&folder.join(ROOT), &material.root_bytes)?;
-    let signing = folder.join(SIGNING);
-    match &material.signing {
-        Some(config) => write(&signing, &config.to_json())?,
-        None if signing.exists() => {
-            fs::remove_file(&signing).map_err(|error| Failure::io("remove", &signing, &error))?;
-        }
-        None => {}
-    }
-    let digest = material.digest().to_string();
-    let words = Record {
-        source: source.to_owned(),
-        digest,
-        recorded: now.to_owned(),
-    };
-    write(
-        &record,
-        &serde_json::to_vec_pretty(&words).unwrap_or_default(),
-    )
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let temporary: PathBuf = path.with_extension("partial");
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|error| Failure::io("write", path, &error))
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+/// Reads a trust file.
+pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
     file::read(path, MAX_TRUSTED_ROOT).map_err(|error| {
         Failure::usage(format!(
             "cannot read the trust root {}: {error}",

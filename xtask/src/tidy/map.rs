@@ -16,12 +16,13 @@ const MAP: &str = "ARCHITECTURE.md";
 const MAP_LINES: usize = 250;
 
 /// Documents whose every named path, item and command exists.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     MAP,
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "STYLE.md",
+    "docs/reference/verification.md",
 ];
 
 /// First parts of the paths that are checked; everything else in backticks is prose.

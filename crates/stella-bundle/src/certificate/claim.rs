@@ -102,9 +102,9 @@ impl Claim {
     }
 
     /// Returns the content octets of the extension's OID.
-    pub fn id(self) -> Vec<u8> {
+    pub fn id(self) -> [u8; 10] {
         // 1.3.6.1.4.1.57264.1, in base 128.
-        vec![
+        [
             0x2b,
             0x06,
             0x01,

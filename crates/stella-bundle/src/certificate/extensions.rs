@@ -6,23 +6,23 @@ use super::{
 };
 use crate::asn1::{self, Reader, Tlv, tag};
 
-pub(super) fn read_extensions(wrapper: Tlv<'_>) -> Result<Vec<Extension>, CertificateError> {
+pub(super) fn read_extensions(wrapper: Tlv<'_>) -> Result<Vec<Extension<'_>>, CertificateError> {
     let mut list = asn1::only_sequence(wrapper.content)?;
-    let mut extensions: Vec<Extension> = Vec::new();
+    let mut extensions: Vec<Extension<'_>> = Vec::new();
     while !list.is_empty() {
         if extensions.len() == MAX_EXTENSIONS {
             return Err(CertificateError::TooManyExtensions);
         }
         let mut fields = list.sequence()?;
-        let id = fields.expect(tag::OID)?.content.to_vec();
+        let id = fields.expect(tag::OID)?.content;
         let critical = match fields.optional(tag::BOOLEAN)? {
             Some(flag) => flag.to_bool()?,
             None => false,
         };
-        let value = fields.expect(tag::OCTET_STRING)?.content.to_vec();
+        let value = fields.expect(tag::OCTET_STRING)?.content;
         fields.finish()?;
         if extensions.iter().any(|each| each.id == id) {
-            return Err(CertificateError::DuplicateExtension { id: dotted(&id) });
+            return Err(CertificateError::DuplicateExtension { id: dotted(id) });
         }
         extensions.push(Extension {
             id,
@@ -33,8 +33,10 @@ pub(super) fn read_extensions(wrapper: Tlv<'_>) -> Result<Vec<Extension>, Certif
     Ok(extensions)
 }
 
-pub(super) fn read_names(extension: &Extension) -> Result<Vec<AlternativeName>, CertificateError> {
-    let mut list = asn1::only_sequence(&extension.value)?;
+pub(super) fn read_names(
+    extension: &Extension<'_>,
+) -> Result<Vec<AlternativeName>, CertificateError> {
+    let mut list = asn1::only_sequence(extension.value)?;
     let mut names = Vec::new();
     while !list.is_empty() {
         names.push(read_name(list.tlv()?)?);
@@ -74,9 +76,9 @@ pub(super) fn read_other_name(element: Tlv<'_>) -> Result<AlternativeName, Certi
 }
 
 pub(super) fn read_basic_constraints(
-    extension: &Extension,
+    extension: &Extension<'_>,
 ) -> Result<BasicConstraints, CertificateError> {
-    let mut fields = asn1::only_sequence(&extension.value)?;
+    let mut fields = asn1::only_sequence(extension.value)?;
     let is_ca = fields
         .optional(tag::BOOLEAN)?
         .map_or(Ok(false), |flag| flag.to_bool())?;
@@ -88,8 +90,8 @@ pub(super) fn read_basic_constraints(
     Ok(BasicConstraints { is_ca, path_length })
 }
 
-pub(super) fn read_key_usage(extension: &Extension) -> Result<KeyUsage, CertificateError> {
-    let mut reader = Reader::new(&extension.value);
+pub(super) fn read_key_usage(extension: &Extension<'_>) -> Result<KeyUsage, CertificateError> {
+    let mut reader = Reader::new(extension.value);
     let bits = reader.expect(tag::BIT_STRING)?;
     reader.finish()?;
     // The first octet counts unused bits; bit 0 is the highest of the second.
@@ -101,8 +103,10 @@ pub(super) fn read_key_usage(extension: &Extension) -> Result<KeyUsage, Certific
     })
 }
 
-pub(super) fn read_purposes(extension: &Extension) -> Result<ExtendedKeyUsage, CertificateError> {
-    let mut list = asn1::only_sequence(&extension.value)?;
+pub(super) fn read_purposes(
+    extension: &Extension<'_>,
+) -> Result<ExtendedKeyUsage, CertificateError> {
+    let mut list = asn1::only_sequence(extension.value)?;
     let mut purposes = Vec::new();
     while !list.is_empty() {
         purposes.push(list.expect(tag::OID)?.content.to_vec());

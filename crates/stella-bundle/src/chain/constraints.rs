@@ -17,7 +17,7 @@ pub(super) fn require(issuer: &Certificate, certificate: &Certificate) -> Result
     let unsupported = || ChainError::UnsupportedConstraint {
         subject: issuer.subject_text(),
     };
-    let mut fields = asn1::only_sequence(&extension.value).map_err(|_| unsupported())?;
+    let mut fields = asn1::only_sequence(extension.value).map_err(|_| unsupported())?;
     let mut subtrees = |number| match fields.optional(tag::context(number)) {
         Ok(Some(list)) => read_subtrees(list).ok_or_else(unsupported),
         Ok(None) => Ok(Vec::new()),

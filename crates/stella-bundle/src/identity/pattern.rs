@@ -247,10 +247,9 @@ impl SubjectPattern {
         project.compare(issuer, certificate, compared);
         let extension = certificate
             .extensions()
-            .iter()
             .find(|each| each.id == REF_PROTECTED);
         let found = extension.and_then(|each| {
-            let text = Reader::new(&each.value).expect(tag::UTF8_STRING).ok()?;
+            let text = Reader::new(each.value).expect(tag::UTF8_STRING).ok()?;
             text.to_text().ok()
         });
         compared.push(exact("ref-protected", "true", found));

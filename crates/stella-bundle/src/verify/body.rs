@@ -147,7 +147,7 @@ fn compare_intoto_v2(case: &Case<'_>, words: &IntotoV2) -> Result<(), EntryError
 fn envelope<'a>(case: &Case<'a>) -> Result<&'a Envelope, EntryError> {
     match &case.bundle.content {
         Content::Envelope(envelope) => Ok(envelope),
-        Content::Message { .. } => Err(differs(BodyPart::Payload)),
+        Content::Message { .. } | Content::SimpleSigning { .. } => Err(differs(BodyPart::Payload)),
     }
 }
 

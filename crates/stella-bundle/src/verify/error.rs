@@ -171,6 +171,9 @@ pub enum VerifyError {
     /// The signature does not verify with the signer's key.
     #[error("{0}")]
     Signature(#[from] KeyError),
+    /// The payload is not one of simple signing.
+    #[error("not a simple signing payload of cosign: {0}")]
+    SimpleSigning(JsonError),
     /// The payload is not a statement.
     #[error("{0}")]
     Statement(#[from] StatementError),
@@ -314,9 +317,10 @@ impl VerifyError {
     /// Returns the check that this error is of.
     pub const fn check(&self) -> Check {
         match self {
-            Self::ArtifactNotCompared | Self::SubjectMismatch { .. } | Self::Statement(_) => {
-                Check::Subject
-            }
+            Self::ArtifactNotCompared
+            | Self::SimpleSigning(_)
+            | Self::SubjectMismatch { .. }
+            | Self::Statement(_) => Check::Subject,
             Self::PayloadType { .. } => Check::Subject,
             Self::CertificateNotWanted
             | Self::Chain(_)
@@ -365,7 +369,9 @@ impl VerifyError {
             Self::NotEnoughEntries { .. } => "rekor-proof-missing",
             Self::NotEnoughScts { .. } | Self::Sct(_) | Self::SctLogNotValidAt { .. } => "sct",
             Self::NotEnoughTimes { .. } | Self::NotEnoughTimestamps { .. } => "signing-time",
-            Self::PayloadType { .. } | Self::Statement(_) => "not-a-statement",
+            Self::PayloadType { .. } | Self::SimpleSigning(_) | Self::Statement(_) => {
+                "not-a-statement"
+            }
             Self::Signature(_) => "bad-signature",
             Self::Timestamp { .. } | Self::TimestampChain { .. } => "bad-timestamp",
         }

@@ -7,6 +7,7 @@ use crate::certificate::{Certificate, Claim};
 use crate::entry::{KindVersion, LogEntry};
 use crate::identity::Compared;
 use crate::key::PublicKey;
+use crate::legacy::SimpleSigning;
 use crate::statement::Statement;
 use crate::time::UnixTime;
 
@@ -95,6 +96,8 @@ pub struct Facts {
     pub scts: Vec<SctFact>,
     /// What was signed, when it is a statement.
     pub statement: Option<Statement>,
+    /// What was signed, when it is a simple signing payload.
+    pub image: Option<SimpleSigning>,
     /// The comparisons with the first identity that matched.
     pub identity: Vec<Compared>,
     /// Which of the policy's identities match, by their places in its list.
@@ -114,41 +117,37 @@ pub struct KeyFact {
 
 /// Who signed, by the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignerFact {
-    /// The only subjectAltName that identifies a signer.
-    pub name: Option<String>,
-    /// The OIDC issuer.
-    pub issuer: Option<String>,
-    /// Every claim that Fulcio wrote.
-    pub claims: Vec<(Claim, String)>,
-    /// The certificate's serial number, content octets.
-    pub serial: Vec<u8>,
-    /// First moment of validity.
-    pub not_before: UnixTime,
-    /// Last second of validity.
-    pub not_after: UnixTime,
-}
+pub struct SignerFact(Arc<Certificate>);
 
 impl SignerFact {
-    /// Reads the facts of a leaf certificate.
-    pub fn of(leaf: &Certificate) -> Self {
-        let claim = |row: &(Claim, u8, &str)| Some((row.0, leaf.claim(row.0)?.to_owned()));
-        Self {
-            name: crate::identity::only_identity(leaf).map(str::to_owned),
-            issuer: leaf.oidc_issuer().map(str::to_owned),
-            claims: Claim::ALL.iter().filter_map(claim).collect(),
-            serial: leaf.serial().to_vec(),
-            not_before: leaf.not_before(),
-            not_after: leaf.not_after(),
-        }
+    pub(super) fn of(leaf: &Arc<Certificate>) -> Self {
+        Self(Arc::clone(leaf))
+    }
+
+    /// Returns the certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.0
+    }
+
+    /// Returns the only subjectAltName that identifies a signer.
+    pub fn name(&self) -> Option<&str> {
+        crate::identity::only_identity(&self.0)
+    }
+
+    /// Returns the OIDC issuer.
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.oidc_issuer()
     }
 
     /// Returns what Fulcio wrote for a claim.
-    pub fn claim(&self, wanted: Claim) -> Option<&str> {
-        self.claims
-            .iter()
-            .find(|(claim, _)| *claim == wanted)
-            .map(|(_, value)| value.as_str())
+    pub fn claim(&self, claim: Claim) -> Option<&str> {
+        self.0.claim(claim)
+    }
+
+    /// Returns every claim that Fulcio wrote.
+    pub fn claims(&self) -> impl Iterator<Item = (Claim, &str)> {
+        let claim = |row: &(Claim, u8, &str)| Some((row.0, self.0.claim(row.0)?));
+        Claim::ALL.iter().filter_map(claim)
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn scheme(bundle: &Bundle, signer: &Signer<'_>) -> Scheme {
 pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, signer: &Signer<'_>) -> Message {
     match &bundle.content {
         Content::Envelope(envelope) => Message::Whole(envelope.to_be_signed()),
+        Content::SimpleSigning { payload, .. } => Message::Whole(payload.clone()),
         Content::Message { digest: noted, .. } => {
             let algorithm = scheme(bundle, signer).hash();
             let given = algorithm.and_then(|algorithm| artifact.digest(algorithm));

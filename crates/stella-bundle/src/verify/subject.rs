@@ -8,6 +8,7 @@ use crate::certificate::Certificate;
 use crate::digest::{Digest, DigestAlgorithm};
 use crate::envelope::IN_TOTO;
 use crate::identity::Identities;
+use crate::legacy::SimpleSigning;
 use crate::statement::Statement;
 
 /// Requires the artifact to be what was signed.
@@ -16,12 +17,16 @@ pub(super) fn verify(
     artifact: &Artifact<'_>,
     record: &mut Recorder,
 ) -> Result<(), VerifyError> {
-    let Content::Envelope(envelope) = &bundle.content else {
+    let envelope = match &bundle.content {
+        Content::Envelope(envelope) => envelope,
         // A message signature is over the artifact itself: step 4 compared it.
-        return match artifact {
-            Artifact::NotCompared => Err(VerifyError::ArtifactNotCompared),
-            _ => Ok(()),
-        };
+        Content::Message { .. } => {
+            return match artifact {
+                Artifact::NotCompared => Err(VerifyError::ArtifactNotCompared),
+                _ => Ok(()),
+            };
+        }
+        Content::SimpleSigning { payload, .. } => return verify_image(payload, artifact, record),
     };
     if envelope.payload_type != IN_TOTO {
         return Err(VerifyError::PayloadType {
@@ -42,6 +47,26 @@ pub(super) fn verify(
                 .map_or_else(|| "given".to_owned(), Digest::to_string);
             Err(VerifyError::SubjectMismatch { artifact, subjects })
         }
+    }
+}
+
+/// Requires a simple signing payload to name the artifact as its image.
+fn verify_image(
+    payload: &[u8],
+    artifact: &Artifact<'_>,
+    record: &mut Recorder,
+) -> Result<(), VerifyError> {
+    let named = SimpleSigning::parse(payload).map_err(VerifyError::SimpleSigning)?;
+    let is_named = Digest::parse(&named.digest)
+        .is_some_and(|digest| artifact.digest(digest.algorithm()) == Some(digest));
+    record.facts.image = Some(named);
+    match artifact.digest(DigestAlgorithm::Sha256) {
+        None => Err(VerifyError::ArtifactNotCompared),
+        Some(_) if is_named => Ok(()),
+        Some(digest) => Err(VerifyError::SubjectMismatch {
+            artifact: digest.to_string(),
+            subjects: 1,
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Step 1: when it was signed, by timestamp authorities and logs that the trusted root knows.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use super::Case;
@@ -7,6 +8,7 @@ use super::error::VerifyError;
 use super::log::Examined;
 use super::report::{AuthenticTime, Clock, Recorder};
 use super::trust::Trust;
+use crate::certificate::Certificate;
 use crate::chain::{Authority, Path, Purpose};
 use crate::memo::Memo;
 use crate::time::UnixTime;
@@ -121,9 +123,11 @@ pub(super) fn verify_token(
     memo: &Memo,
 ) -> Result<Option<AuthenticTime>, VerifyError> {
     let mut refusal = None;
+    // Most trusted roots list the signer itself: what came along is rarely looked at.
+    let carried = LazyCell::new(|| token.carried());
     // One key may be listed several times, with different windows: any that fits will do.
     for authority in trust.timestamp_authorities() {
-        match verify_with(trust, authority, index, token, message, memo) {
+        match verify_with(trust, authority, index, token, &carried, message, memo) {
             Ok(Some(time)) => return Ok(Some(time)),
             Ok(None) => {}
             Err(error) => refusal = Some(error),
@@ -137,12 +141,13 @@ fn verify_with(
     authority: &Authority,
     index: usize,
     token: &SignedTimestamp,
+    carried: &LazyCell<Vec<Certificate>, impl FnOnce() -> Vec<Certificate>>,
     message: &[u8],
     memo: &Memo,
 ) -> Result<Option<AuthenticTime>, VerifyError> {
-    let named = |each: &&crate::certificate::Certificate| token.signer.names(each);
+    let named = |each: &&Certificate| token.signer.names(each);
     let trusted = authority.certificates().iter().find(named);
-    let Some(signer) = trusted.or_else(|| token.certificates.iter().find(named)) else {
+    let Some(signer) = trusted.or_else(|| carried.iter().find(named)) else {
         return Ok(None);
     };
     // An authority that lists its signer is that signer: another certificate under the same root is not, or a retired
@@ -152,7 +157,11 @@ fn verify_with(
         return Ok(None);
     }
     let authorities = std::slice::from_ref(authority);
-    let Ok(path) = Path::find(signer, &token.certificates, authorities, memo) else {
+    let beside: &[Certificate] = match trusted {
+        Some(_) => &[],
+        None => carried,
+    };
+    let Ok(path) = Path::find(signer, beside, authorities, memo) else {
         return Ok(None);
     };
 

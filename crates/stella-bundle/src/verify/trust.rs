@@ -4,7 +4,9 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::chain::{Authority, AuthorityError};
 use crate::key::{KeyError, PublicKey};
 use crate::time::Validity;
-use crate::trusted_root::{CertificateAuthority, TimeRange, TransparencyLog, TrustedRoot};
+use crate::trusted_root::{
+    CertificateAuthority, RawCertificate, TimeRange, TransparencyLog, TrustedRoot,
+};
 
 /// Whom a verifier believes.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +175,8 @@ fn validity(range: Option<&TimeRange>) -> Result<Validity, UnusableReason> {
 
 fn authority(entry: &CertificateAuthority) -> Result<Authority, UnusableReason> {
     let validity = validity(entry.valid_for.as_ref())?;
-    let parse = |raw: &crate::trusted_root::RawCertificate| Certificate::parse(&raw.raw_bytes);
+    let parse =
+        |raw: &RawCertificate| Certificate::parse(&raw.raw_bytes).map(Certificate::prepared);
     let certificates: Result<Vec<_>, _> = entry.cert_chain.certificates.iter().map(parse).collect();
     Ok(Authority::new(certificates?, validity, &entry.uri)?)
 }
@@ -181,11 +184,12 @@ fn authority(entry: &CertificateAuthority) -> Result<Authority, UnusableReason> 
 fn log_key(entry: &TransparencyLog) -> Result<(PublicKey, Validity), UnusableReason> {
     let validity = validity(entry.public_key.valid_for.as_ref())?;
     let raw = &entry.public_key.raw_bytes;
-    // Old files hold PKCS#1 for RSA, and say so by this name.
-    let key = match entry.public_key.key_details.as_str() {
-        "PKCS1_RSA_PKCS1V5" | "PKCS1_RSA_PSS" => PublicKey::from_pkcs1(raw)?,
+    // Old files hold PKCS#1 for RSA, and say so by this name, or by its number.
+    let mut key = match entry.public_key.key_details.as_str() {
+        "PKCS1_RSA_PKCS1V5" | "PKCS1_RSA_PSS" | "1" | "2" => PublicKey::from_pkcs1(raw)?,
         _ => PublicKey::from_spki(raw)?,
     };
+    key.prepare();
     Ok((key, validity))
 }
 

@@ -8,7 +8,7 @@ use stella_bundle::certificate::{
 };
 use stella_bundle::issue::certificate::Name;
 use stella_bundle::issue::sct::{SctTemplate, leaf_index};
-use stella_bundle::key::{ECDSA_WITH_SHA256, KeyDetails, sha256};
+use stella_bundle::key::{ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, KeyDetails, sha256};
 use stella_bundle::sct::{self, Sct};
 use stella_bundle::time::UnixTime;
 use stella_keys::{EphemeralKey, Signer};
@@ -92,7 +92,7 @@ impl Extension {
             asn1::utf8_string(text)
         };
         Self {
-            id: claim.id(),
+            id: claim.id().to_vec(),
             critical: false,
             value,
         }
@@ -118,6 +118,8 @@ pub struct Sketch {
     pub subject: Vec<u8>,
     /// Its key's SubjectPublicKeyInfo.
     pub spki: Vec<u8>,
+    /// How the issuer's key signs.
+    pub algorithm: KeyDetails,
     /// First second of validity.
     pub not_before: UnixTime,
     /// Last second of validity.
@@ -129,11 +131,12 @@ pub struct Sketch {
 impl Sketch {
     /// Returns a certificate without extensions, for ten years around [`NOW`].
     #[must_use]
-    pub fn new(name: &str, key: &dyn Signer, issuer: &[u8]) -> Self {
+    pub fn new(name: &str, key: &dyn Signer, issuer: &[u8], algorithm: KeyDetails) -> Self {
         Self {
             issuer: issuer.to_vec(),
             subject: Name::new("forge", name).to_der().to_vec(),
             spki: key.public_key().spki().to_vec(),
+            algorithm,
             not_before: NOW.minus(YEAR * 5),
             not_after: NOW.plus(YEAR * 5),
             extensions: Vec::new(),
@@ -160,7 +163,7 @@ impl Sketch {
         asn1::sequence(&[
             &asn1::explicit(0, &asn1::small(2)),
             &asn1::unsigned(serial),
-            &asn1::sequence(&[&asn1::oid(&ECDSA_WITH_SHA256)]),
+            &self.algorithm(),
             &self.issuer,
             &asn1::sequence(&[
                 &asn1::x509_time(self.not_before),
@@ -172,7 +175,15 @@ impl Sketch {
         ])
     }
 
-    /// Returns the certificate, signed by a P-256 key.
+    fn algorithm(&self) -> Vec<u8> {
+        let oid = match self.algorithm {
+            KeyDetails::EcdsaP384Sha384 => ECDSA_WITH_SHA384,
+            _ => ECDSA_WITH_SHA256,
+        };
+        asn1::sequence(&[&asn1::oid(&oid)])
+    }
+
+    /// Returns the certificate, signed by the key of [`Sketch::algorithm`].
     ///
     /// # Panics
     /// When the key does not sign.
@@ -182,17 +193,17 @@ impl Sketch {
         let signature = super::sign(issuer, &to_be_signed);
         asn1::sequence(&[
             &to_be_signed,
-            &asn1::sequence(&[&asn1::oid(&ECDSA_WITH_SHA256)]),
+            &self.algorithm(),
             &asn1::bit_string(&signature),
         ])
     }
 }
 
 impl Certified {
-    /// Returns a self-signed root.
+    /// Returns a self-signed root with a key of this kind, P-256 or P-384; what is below it has the same.
     #[must_use]
-    pub fn root(name: &str) -> Self {
-        Self::new(name, None, |sketch| {
+    pub fn root(name: &str, algorithm: KeyDetails) -> Self {
+        Self::with_key(super::key(algorithm), name, None, |sketch| {
             sketch.extensions = vec![
                 Extension::key_usage(CERTIFICATE_SIGN),
                 Extension::authority(None),
@@ -203,7 +214,7 @@ impl Certified {
     /// Returns an intermediate that issues code-signing certificates.
     #[must_use]
     pub fn intermediate(name: &str, root: &Self) -> Self {
-        Self::new(name, Some(root), |sketch| {
+        Self::new(name, root, |sketch| {
             sketch.extensions = vec![
                 Extension::key_usage(CERTIFICATE_SIGN),
                 Extension::purpose(&CODE_SIGNING, false),
@@ -212,10 +223,11 @@ impl Certified {
         })
     }
 
-    /// Returns a timestamp authority.
+    /// Returns a timestamp authority on P-256: sigstore-verify reads no SHA-256 token of another curve.
     #[must_use]
     pub fn timestamping(name: &str, root: &Self) -> Self {
-        Self::new(name, Some(root), |sketch| {
+        let key = super::key(KeyDetails::EcdsaP256Sha256);
+        Self::with_key(key, name, Some(root), |sketch| {
             sketch.extensions = vec![
                 Extension::key_usage(DIGITAL_SIGNATURE),
                 Extension::purpose(&TIME_STAMPING, true),
@@ -223,16 +235,26 @@ impl Certified {
         })
     }
 
-    /// Returns a key with a certificate of any shape, self-signed when there is no issuer.
+    /// Returns a key with a certificate of any shape below an issuer.
     ///
     /// # Panics
     /// When what was sketched is not even a certificate.
     #[must_use]
-    pub fn new(name: &str, issuer: Option<&Self>, shape: impl FnOnce(&mut Sketch)) -> Self {
-        let key = super::key(KeyDetails::EcdsaP256Sha256);
+    pub fn new(name: &str, issuer: &Self, shape: impl FnOnce(&mut Sketch)) -> Self {
+        let key = super::key(issuer.key.details());
+        Self::with_key(key, name, Some(issuer), shape)
+    }
+
+    fn with_key(
+        key: EphemeralKey,
+        name: &str,
+        issuer: Option<&Self>,
+        shape: impl FnOnce(&mut Sketch),
+    ) -> Self {
         let own = Name::new("forge", name);
         let above = issuer.map_or(own.to_der(), |issuer| issuer.certificate.subject());
-        let mut sketch = Sketch::new(name, &key, above);
+        let algorithm = issuer.map_or(key.details(), |issuer| issuer.key.details());
+        let mut sketch = Sketch::new(name, &key, above, algorithm);
         shape(&mut sketch);
         let der = sketch.sign(issuer.map_or(&key, |issuer| &issuer.key));
         Self {
@@ -245,7 +267,8 @@ impl Certified {
 /// Returns the sketch of a ten-minute certificate for `key`, issued a minute before [`NOW`].
 #[must_use]
 pub fn leaf(key: &dyn Signer, issuer: &Certified, identity: &super::Identity) -> Sketch {
-    let mut sketch = Sketch::new("", key, issuer.certificate.subject());
+    let above = issuer.certificate.subject();
+    let mut sketch = Sketch::new("", key, above, issuer.key.details());
     sketch.subject = Name::empty().to_der().to_vec();
     sketch.not_before = NOW.minus(std::time::Duration::from_secs(60));
     sketch.not_after = NOW.plus(std::time::Duration::from_secs(540));

@@ -4,6 +4,7 @@
 //! [`crate::World`].
 
 pub mod certificate;
+mod form;
 pub mod log;
 
 use std::time::Duration;
@@ -19,18 +20,20 @@ use stella_bundle::json::encode_base64;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::pem;
 use stella_bundle::statement::{Statement, Subject};
-use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{
     Artifact, IdentityRule, LogRule, ManagedKey, Policy, Report, Trust, Verifier,
 };
 use stella_keys::{EphemeralKey, Signer};
 use stella_tlog::quorum;
 
+pub use stella_bundle::time::UnixTime;
+
 pub use certificate::{Certified, Extension, Sketch};
+pub use form::{EntryForm, Form, Material, REKOR_2, What};
 pub use log::{Cosigner, ForgeLog};
 
-/// The moment in which everything of the forge is signed: 2027-01-15T08:00:00Z.
-pub const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
+/// The moment in which everything of the forge is signed: 2026-01-15T08:00:00Z.
+pub const NOW: UnixTime = UnixTime::from_seconds(1_768_464_000);
 /// A day.
 pub const DAY: Duration = Duration::from_secs(86_400);
 /// 365 days.
@@ -55,242 +58,6 @@ pub const SIGNER: Identity = Identity {
     issuer: "https://token.example.com",
     subject: "repo:org/app:ref:refs/heads/main",
 };
-
-/// What identifies the signer in a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Material {
-    /// The leaf alone.
-    Certificate,
-    /// Leaf and intermediate.
-    Chain,
-    /// A hint at a managed key.
-    Key,
-}
-
-/// What a bundle signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The artifact's bytes.
-    Message,
-    /// A statement about it.
-    Statement,
-}
-
-/// One log entry of a form.
-#[derive(Clone, Copy, Debug)]
-pub struct EntryForm {
-    /// Kind and version.
-    pub kind: (&'static str, &'static str),
-    /// Whether it carries a promise (SET).
-    pub promise: bool,
-    /// Whether it carries a proof.
-    pub proof: bool,
-}
-
-/// The form of a bundle.
-#[derive(Clone, Debug)]
-pub struct Form {
-    /// For people.
-    pub name: &'static str,
-    /// `0.1`, `0.2`, `0.3`.
-    pub version: &'static str,
-    /// What identifies the signer.
-    pub material: Material,
-    /// What is signed.
-    pub what: What,
-    /// By which kind of key.
-    pub algorithm: KeyDetails,
-    /// The log entries.
-    pub entries: Vec<EntryForm>,
-    /// How many timestamp authorities stamped it, at most 2.
-    pub timestamps: usize,
-    /// How many CT logs promised the certificate, at most 2.
-    pub scts: usize,
-    /// Whether a witness cosigned the checkpoint.
-    pub witnessed: bool,
-}
-
-const fn v1(kind: &'static str, version: &'static str, promise: bool, proof: bool) -> EntryForm {
-    EntryForm {
-        kind: (kind, version),
-        promise,
-        proof,
-    }
-}
-
-/// The entry of today's Rekor.
-pub const REKOR_2: EntryForm = v1("hashedrekord", "0.0.2", false, true);
-
-impl Form {
-    /// The form that stella writes: bundle v0.3, certificate, statement, Rekor v2, one timestamp, one SCT.
-    #[must_use]
-    pub fn current() -> Self {
-        Self {
-            name: "v0.3 certificate, statement, Rekor v2",
-            version: "0.3",
-            material: Material::Certificate,
-            what: What::Statement,
-            algorithm: KeyDetails::EcdsaP256Sha256,
-            entries: vec![REKOR_2],
-            timestamps: 1,
-            scts: 1,
-            witnessed: false,
-        }
-    }
-
-    /// A form of Rekor v1: its log tells the time.
-    fn old(name: &'static str, version: &'static str, what: What, entry: EntryForm) -> Self {
-        Self {
-            name,
-            version,
-            material: match version {
-                "0.3" => Material::Certificate,
-                _ => Material::Chain,
-            },
-            what,
-            entries: vec![entry],
-            timestamps: 0,
-            ..Self::current()
-        }
-    }
-
-    /// Every form that some client writes or wrote.
-    #[must_use]
-    pub fn all() -> Vec<Self> {
-        use What::{Message, Statement};
-        let current = Self::current;
-        let mut forms = vec![
-            Self::old(
-                "v0.1 chain, message, promise",
-                "0.1",
-                Message,
-                v1("hashedrekord", "0.0.1", true, false),
-            ),
-            Self::old(
-                "v0.1 chain, message, promise and proof",
-                "0.1",
-                Message,
-                v1("hashedrekord", "0.0.1", true, true),
-            ),
-            Self::old(
-                "v0.1 chain, message, rekord",
-                "0.1",
-                Message,
-                v1("rekord", "0.0.1", true, true),
-            ),
-            Self::old(
-                "v0.1 chain, statement, intoto 0.0.1",
-                "0.1",
-                Statement,
-                v1("intoto", "0.0.1", true, false),
-            ),
-            Self::old(
-                "v0.2 chain, message",
-                "0.2",
-                Message,
-                v1("hashedrekord", "0.0.1", true, true),
-            ),
-            Self::old(
-                "v0.2 chain, statement, intoto 0.0.2",
-                "0.2",
-                Statement,
-                v1("intoto", "0.0.2", true, true),
-            ),
-            Self::old(
-                "v0.3 certificate, message, Rekor v1",
-                "0.3",
-                Message,
-                v1("hashedrekord", "0.0.1", true, true),
-            ),
-            Self::old(
-                "v0.3 certificate, statement, dsse 0.0.1",
-                "0.3",
-                Statement,
-                v1("dsse", "0.0.1", true, true),
-            ),
-            Self {
-                name: "v0.3 certificate, message, Rekor v1 without promise, timestamp",
-                timestamps: 1,
-                ..Self::old("", "0.3", Message, v1("hashedrekord", "0.0.1", false, true))
-            },
-            current(),
-            Self {
-                name: "v0.3 certificate, message, Rekor v2",
-                what: Message,
-                ..current()
-            },
-            Self {
-                name: "v0.3 certificate, statement, dsse 0.0.2",
-                entries: vec![v1("dsse", "0.0.2", false, true)],
-                ..current()
-            },
-            Self {
-                name: "v0.3 two logs, two timestamps, two SCTs",
-                entries: vec![v1("dsse", "0.0.1", true, true), REKOR_2],
-                timestamps: 2,
-                scts: 2,
-                ..current()
-            },
-            Self {
-                name: "v0.3 certificate, statement, Rekor v2, a witness",
-                witnessed: true,
-                ..current()
-            },
-            Self {
-                name: "v0.3 key, message, Rekor v1",
-                material: Material::Key,
-                ..Self::old("", "0.3", Message, v1("hashedrekord", "0.0.1", true, true))
-            },
-            Self {
-                name: "v0.3 key, statement, Rekor v2",
-                material: Material::Key,
-                ..current()
-            },
-        ];
-        let algorithms = [
-            (
-                "v0.3 certificate, message, P-384",
-                KeyDetails::EcdsaP384Sha384,
-            ),
-            (
-                "v0.3 certificate, message, P-521",
-                KeyDetails::EcdsaP521Sha512,
-            ),
-            (
-                "v0.3 certificate, message, Ed25519ph",
-                KeyDetails::Ed25519Ph,
-            ),
-            (
-                "v0.3 certificate, message, RSA 2048",
-                KeyDetails::RsaPkcs1v15_2048Sha256,
-            ),
-            (
-                "v0.3 certificate, message, RSA 3072",
-                KeyDetails::RsaPkcs1v15_3072Sha256,
-            ),
-        ];
-        forms.extend(algorithms.map(|(name, algorithm)| Self {
-            name,
-            algorithm,
-            what: Message,
-            ..current()
-        }));
-        // What no log takes: keys alone, whose signature a timestamp dates.
-        let keys = [
-            ("v0.3 key alone, message, Ed25519", KeyDetails::Ed25519),
-            ("v0.3 key alone, message, ML-DSA-65", KeyDetails::MlDsa65),
-        ];
-        forms.extend(keys.map(|(name, algorithm)| Self {
-            name,
-            algorithm,
-            what: Message,
-            material: Material::Key,
-            entries: Vec::new(),
-            ..current()
-        }));
-        forms
-    }
-}
 
 /// A bundle with what verifies it.
 #[derive(Clone, Debug)]
@@ -327,11 +94,18 @@ impl Default for Forge {
 }
 
 impl Forge {
-    /// Makes all keys anew.
+    /// Makes all keys anew, authorities on P-256 as our own instance has them.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_authorities(KeyDetails::EcdsaP256Sha256)
+    }
+
+    /// Makes all keys anew, certificate authorities on this curve: the public-good
+    /// instance has P-384.
+    #[must_use]
+    pub fn with_authorities(algorithm: KeyDetails) -> Self {
         let p256 = || key(KeyDetails::EcdsaP256Sha256);
-        let root = Certified::root("root");
+        let root = Certified::root("root", algorithm);
         Self {
             intermediate: Certified::intermediate("intermediate", &root),
             timestamping: [
@@ -507,8 +281,8 @@ impl Forge {
                 ]}}),
                 _ => json!({"publicKey": {"hint": hint}}),
             };
-            let stamp = |each: &Certified| json!({"signedTimestamp": encode_base64(&self.stamp(each, signature, NOW))});
-            let stamps = self.timestamping.iter().take(form.timestamps).map(stamp);
+            let stamped = |each: &Certified| json!({"signedTimestamp": encode_base64(&stamp(each, signature, NOW))});
+            let stamps = self.timestamping.iter().take(form.timestamps).map(stamped);
             material["tlogEntries"] = logs.iter().map(|entries| entries[at].clone()).collect();
             material["timestampVerificationData"] =
                 json!({"rfc3161Timestamps": stamps.collect::<Vec<_>>()});
@@ -559,29 +333,6 @@ impl Forge {
         )))
     }
 
-    /// Stamps `message` at `time`; the answer in DER.
-    #[must_use]
-    pub fn stamp(&self, authority: &Certified, message: &[u8], time: UnixTime) -> Vec<u8> {
-        let info = TimestampInfo {
-            policy: ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.2"),
-            imprint: timestamp::message_imprint(
-                DigestAlgorithm::Sha256,
-                DigestAlgorithm::Sha256.digest(message).bytes(),
-            ),
-            serial: [1; 16],
-            time,
-            nonce: None,
-        };
-        let der = authority.certificate.der();
-        let template = must(TimestampTemplate::new(
-            &info,
-            der,
-            KeyDetails::EcdsaP256Sha256,
-        ));
-        let signature = sign(&authority.key, template.to_be_signed());
-        timestamp::granted(&template.assemble(&signature, &[der.to_vec()]))
-    }
-
     /// Verifies a bundle as JSON, thirty years later: no clock has a say in what an old signature is worth.
     ///
     /// # Errors
@@ -590,6 +341,25 @@ impl Forge {
         let trust = trust(&self.trusted_root());
         verify(&Verifier::new(trust, policy.clone()), bundle)
     }
+}
+
+/// Stamps `message` at `time`; the answer in DER.
+#[must_use]
+pub fn stamp(authority: &Certified, message: &[u8], time: UnixTime) -> Vec<u8> {
+    let info = TimestampInfo {
+        policy: ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.2"),
+        imprint: timestamp::message_imprint(
+            DigestAlgorithm::Sha256,
+            DigestAlgorithm::Sha256.digest(message).bytes(),
+        ),
+        serial: [1; 16],
+        time,
+        nonce: None,
+    };
+    let der = authority.certificate.der();
+    let template = must(TimestampTemplate::new(&info, der, authority.key.details()));
+    let signature = sign(&authority.key, template.to_be_signed());
+    timestamp::granted(&template.assemble(&signature, &[der.to_vec()]))
 }
 
 fn media_type(version: &str) -> String {

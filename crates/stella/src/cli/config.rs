@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{Flags, Loaded, Mode, TrustChoice, show};
+use crate::config::{Flags, Loaded, Mode, show};
 use crate::exit::{self, Failure};
-use crate::{terminal, trust};
+use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -56,12 +56,9 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, Failure> {
 
 /// Refuses what every use would refuse.
 fn require_usable(loaded: &Loaded) -> Result<(), Failure> {
-    if loaded.meant.mode == Mode::Key {
-        return Err(key_mode_is_missing());
-    }
-    match loaded.meant.keyless.trust {
-        Some(TrustChoice::Public) => Err(trust::public_is_missing()),
-        _ => Ok(()),
+    match loaded.meant.mode {
+        Mode::Key => Err(key_mode_is_missing()),
+        Mode::Keyless => Ok(()),
     }
 }
 

@@ -45,6 +45,7 @@ Examples:
   stella demo                                      see the whole walk in a second
   stella serve --dir ./sigstore                    run a private Sigstore
   stella trust use http://127.0.0.1:8470           say whom to believe
+  stella trust use public                          or: the public-good Sigstore
   stella attest sign --keyless --artifact sha256:…
   stella verify app.tar.gz --policy policy.yaml    may this be released?
   stella attest verify --artifact sha256:… --certificate-identity repo:myorg/myrepo:ref:refs/heads/main \\

@@ -21,7 +21,7 @@ pub(crate) enum ConfigError {
         key: Key,
     },
     /// `fulcio.url` without anything that says whom to trust.
-    #[error("{at}: {} is set, but nothing says whom to trust there; set {}, or record the choice with `stella trust use FILE|URL`", Key::FulcioUrl.path(), Key::Trust.path())]
+    #[error("{at}: {} is set, but nothing says whom to trust there; set {}, or record the choice with `stella trust use public|FILE|URL`", Key::FulcioUrl.path(), Key::Trust.path())]
     FulcioWithoutTrust {
         /// Where the address was given.
         at: Source,

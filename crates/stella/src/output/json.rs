@@ -169,17 +169,16 @@ fn signer(facts: &Facts) -> Value {
         return Value::Null;
     };
     let claims: Map<String, Value> = signer
-        .claims
-        .iter()
+        .claims()
         .map(|(claim, text)| (claim.name().to_owned(), json!(escape(text))))
         .collect();
     json!({
-        "issuer": signer.issuer.as_deref().map(escape),
-        "san": signer.name.as_deref().map(escape),
+        "issuer": signer.issuer().map(escape),
+        "san": signer.name().map(escape),
         "tokenSubject": signer.claim(Claim::TokenSubject).map(escape),
         "claims": claims,
-        "notBefore": signer.not_before.to_string(),
-        "notAfter": signer.not_after.to_string(),
+        "notBefore": signer.certificate().not_before().to_string(),
+        "notAfter": signer.certificate().not_after().to_string(),
     })
 }
 

@@ -108,7 +108,8 @@ pub(super) fn found(check: Check, facts: &Facts) -> Option<String> {
             let signer = facts.signer.as_ref()?;
             Some(format!(
                 "valid from {} to {}",
-                signer.not_before, signer.not_after
+                signer.certificate().not_before(),
+                signer.certificate().not_after()
             ))
         }
         Check::Sct => {
@@ -125,7 +126,7 @@ pub(super) fn found(check: Check, facts: &Facts) -> Option<String> {
         }
         Check::Identity => {
             let signer = facts.signer.as_ref()?;
-            let (name, issuer) = (exit::name_of(signer)?, signer.issuer.as_deref()?);
+            let (name, issuer) = (exit::name_of(signer)?, signer.issuer()?);
             Some(format!("{} by {}", escape(name), escape(issuer)))
         }
         Check::Signature => None,

@@ -11,7 +11,7 @@ use stella_bundle::bundle::Bundle;
 
 use super::source::SourceFlags;
 use crate::exit::{self, Failure};
-use crate::{artifact, places, terminal, trust};
+use crate::{artifact, terminal, trust};
 
 /// Write every attestation of an artifact into one file that verifies offline
 #[derive(Debug, clap::Args)]
@@ -151,7 +151,7 @@ fn require_proofs(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Returns the recorded trust root, for the receiver to look at and to pin.
 fn trusted_roots() -> Result<Vec<TrustedRootCopy>, Failure> {
-    let recorded = trust::recorded(&places::trust())?;
+    let recorded = trust::Folder::usual().recorded()?;
     Ok(recorded
         .into_iter()
         .map(|material| TrustedRootCopy::new(material.root_bytes))

@@ -65,6 +65,7 @@ fn predicate_type(bundle: &[u8]) -> String {
             Err(error) => format!("unreadable: {error}"),
         },
         Ok(Content::Message { .. }) => "message signature".to_owned(),
+        Ok(Content::SimpleSigning { .. }) => "image signature".to_owned(),
         Err(error) => format!("unreadable: {error}"),
     }
 }

@@ -168,14 +168,14 @@ impl Table {
     async fn lay(args: &Args, keyless: &Keyless) -> Result<Self, Failure> {
         let is_configured = args.trust_config.is_some()
             || keyless.trust.is_some()
-            || trust::record(&places::trust())?.is_some();
+            || trust::Folder::usual().record()?.is_some();
         if args.dir.is_some() || !is_configured {
             let directory = places::instance(args.dir.clone());
             if args.dir.is_none() {
                 // What a pipeline invents for itself is gone with it, and proves nothing to anyone.
                 if trust::is_ci() {
                     return Err(Failure::usage("no trust root was chosen, and in CI no instance is made unasked")
-                        .hint("say with whom to sign: `stella trust use FILE | URL`, --trust-config FILE, or --dir DIR"));
+                        .hint("say with whom to sign: `stella trust use public | FILE | URL`, --trust-config FILE, or --dir DIR"));
                 }
                 terminal::tell(&format!(
                     "note: no trust root was chosen; signing with this machine's own instance in {}",
@@ -368,8 +368,8 @@ fn report(args: &Args, signed: &Signed, digest: &Digest, subjects: &[Digest]) {
             "file": args.bundle.as_ref().map(|path| path.display().to_string()),
             "subjects": subjects,
             "predicateType": facts.statement.as_ref().map(|statement| &statement.predicate_type),
-            "signer": facts.signer.as_ref().and_then(|signer| signer.name.clone()),
-            "issuer": facts.signer.as_ref().and_then(|signer| signer.issuer.clone()),
+            "signer": facts.signer.as_ref().and_then(|signer| signer.name()),
+            "issuer": facts.signer.as_ref().and_then(|signer| signer.issuer()),
             "time": facts.times.first().map(|time| time.time.to_string()),
             "log": entry.map(|entry| json!({"origin": entry.origin, "index": entry.index})),
         }));
