@@ -5,8 +5,9 @@
 
 use std::num::NonZeroUsize;
 
-use stella_bundle::bundle::{Bundle, BundleError, Version};
+use stella_bundle::bundle::Bundle;
 use stella_bundle::digest::Digest;
+use stella_bundle::legacy::{self, Form, LegacyError};
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{Artifact, Report, Trust, Verified, Verifier, VerifyError};
 use stella_policy::gate::{self, Decision, Finding, Item};
@@ -23,13 +24,35 @@ pub enum Source {
     Shelf,
 }
 
-/// A bundle that may speak of the artifact.
+/// An attestation that may speak of the artifact.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The bundle.
-    pub stored: Stored,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
     /// Where it was found.
     pub source: Source,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The bytes of a bundle, or why they are not to be had.
+    Bytes(Result<Vec<u8>, Damage>),
+    /// Signature, certificate and payload in files of their own, put together.
+    Pieces(Box<Bundle>),
+}
+
+impl Candidate {
+    /// Returns a bundle that lay somewhere.
+    pub fn stored(stored: Stored, source: Source) -> Self {
+        Self {
+            digest: stored.digest,
+            source,
+            found: Found::Bytes(stored.bytes),
+        }
+    }
 }
 
 /// One artifact, and everything that may speak of it.
@@ -37,6 +60,8 @@ pub struct Candidate {
 pub struct Question {
     /// Digests of the artifact, of different algorithms.
     pub artifact: Vec<Digest>,
+    /// Its bytes, for keys that sign whole messages (Ed25519, ML-DSA); the digests do for all others.
+    pub content: Option<Vec<u8>>,
     /// What may speak of it.
     pub candidates: Vec<Candidate>,
 }
@@ -48,8 +73,8 @@ pub struct Examined {
     pub digest: Digest,
     /// Where it was found.
     pub source: Source,
-    /// The bundle's version, none when it is not even a bundle.
-    pub version: Option<Version>,
+    /// The form in which it was written, none when it is not even a bundle.
+    pub form: Option<Form>,
     /// What it proves, or why it was not judged.
     pub result: Result<Report, Unjudged>,
 }
@@ -63,7 +88,7 @@ pub enum Unjudged {
     Damaged(#[from] Damage),
     /// It is not a bundle.
     #[error(transparent)]
-    NotABundle(#[from] BundleError),
+    NotABundle(#[from] LegacyError),
 }
 
 impl Examined {
@@ -145,20 +170,23 @@ impl Gate {
         let mut artifacts = Vec::with_capacity(questions.len());
         let mut read_candidates = Vec::with_capacity(questions.len());
         for question in questions {
-            artifacts.push(question.artifact);
+            artifacts.push((question.artifact, question.content));
             let candidates = question.candidates.into_iter();
             read_candidates.push(candidates.map(Read::of).collect::<Vec<_>>());
         }
         // 2. Verify all at once: bundles of one artifact, which share most, stay neighbours.
         let mut asked = Vec::new();
         for (artifact, candidates) in artifacts.iter().zip(&read_candidates) {
+            let artifact = match artifact {
+                (_, Some(content)) => Artifact::Bytes(content),
+                (digests, None) => Artifact::Digests(digests),
+            };
             let bundles = candidates
                 .iter()
                 .filter_map(|each| each.bundle.as_ref().ok());
-            asked.extend(bundles.map(|bundle| stella_bundle::verify::Question {
-                bundle,
-                artifact: Artifact::Digests(artifact),
-            }));
+            asked.extend(
+                bundles.map(|(bundle, _)| stella_bundle::verify::Question { bundle, artifact }),
+            );
         }
         let mut reports = self.verifier.verify_many(&asked, now, threads).into_iter();
         drop(asked);
@@ -167,7 +195,7 @@ impl Gate {
         for candidates in read_candidates {
             let mut examined = Vec::with_capacity(candidates.len());
             for read in candidates {
-                let version = read.bundle.as_ref().ok().map(|bundle| bundle.version);
+                let form = read.bundle.as_ref().ok().map(|(_, form)| *form);
                 let result = match read.bundle {
                     // There is a report for each bundle, in order.
                     Ok(_) => reports.next().map(Ok),
@@ -176,7 +204,7 @@ impl Gate {
                 examined.extend(result.map(|result| Examined {
                     digest: read.digest,
                     source: read.source,
-                    version,
+                    form,
                     result,
                 }));
             }
@@ -199,20 +227,23 @@ fn items(examined: &[Examined]) -> Vec<Item<'_>> {
 struct Read {
     digest: Digest,
     source: Source,
-    bundle: Result<Bundle, Unjudged>,
+    bundle: Result<(Bundle, Form), Unjudged>,
 }
 
 impl Read {
     fn of(candidate: Candidate) -> Self {
         Self {
-            digest: candidate.stored.digest,
+            digest: candidate.digest,
             source: candidate.source,
-            bundle: read(candidate.stored.bytes),
+            bundle: read(candidate.found),
         }
     }
 }
 
 /// The one place where bytes become a bundle.
-fn read(bytes: Result<Vec<u8>, Damage>) -> Result<Bundle, Unjudged> {
-    Ok(Bundle::parse(&bytes?)?)
+fn read(found: Found) -> Result<(Bundle, Form), Unjudged> {
+    match found {
+        Found::Bytes(bytes) => Ok(legacy::read(&bytes?)?),
+        Found::Pieces(bundle) => Ok((*bundle, Form::Legacy)),
+    }
 }

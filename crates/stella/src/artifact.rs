@@ -20,7 +20,21 @@ pub(crate) struct Artifact {
     pub(crate) given: String,
     /// Its digests; SHA-256 is the first when a file was given.
     pub(crate) digests: Vec<Digest>,
+    /// Its bytes, where they were asked for.
+    pub(crate) content: Option<Vec<u8>>,
 }
+
+/// Whether an artifact's bytes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The bytes: some keys sign whole messages.
+    Content,
+    /// The digests alone.
+    Digests,
+}
+
+/// Larger artifacts are not kept in memory; a key that signs whole messages cannot verify them.
+const MAX_CONTENT: u64 = 1 << 30;
 
 /// What is typed for standard input.
 pub(crate) const STDIN: &str = "-";
@@ -28,13 +42,19 @@ pub(crate) const STDIN: &str = "-";
 impl Artifact {
     /// Reads `sha256:HEX`, the path of a file, or standard input.
     pub(crate) fn read(given: &str) -> Result<Self, Failure> {
-        let artifact = |name, digests| Self {
+        Self::read_and_keep(given, Keep::Digests)
+    }
+
+    /// Reads as above, and keeps the bytes of a file or of standard input where asked.
+    pub(crate) fn read_and_keep(given: &str, keep: Keep) -> Result<Self, Failure> {
+        let artifact = |name, (digests, content)| Self {
             name,
             given: given.to_owned(),
             digests,
+            content,
         };
         if let Some(digest) = Digest::parse(given) {
-            return Ok(artifact(None, vec![digest]));
+            return Ok(artifact(None, (vec![digest], None)));
         }
         let path = Path::new(given);
         let looks_like_a_digest = given
@@ -45,12 +65,12 @@ impl Artifact {
                 "{given:?} is not a digest: expected sha256: and 64 hex digits in lower case"
             )));
         }
-        let digests = if given == STDIN {
-            digests_of(io::stdin().lock())
+        let read = if given == STDIN {
+            digests_of(io::stdin().lock(), keep)
         } else {
-            File::open(path).and_then(digests_of)
+            File::open(path).and_then(|file| digests_of(file, keep))
         };
-        let digests = digests.map_err(|error| {
+        let read = read.map_err(|error| {
             Failure::new(
                 exit::NO_ARTIFACT,
                 format!("cannot read the artifact {given}: {error}"),
@@ -61,7 +81,7 @@ impl Artifact {
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
-        Ok(artifact(name, digests))
+        Ok(artifact(name, read))
     }
 
     /// Returns the digest that a statement names.
@@ -72,10 +92,11 @@ impl Artifact {
     }
 }
 
-/// Takes all digests in one reading.
-fn digests_of(mut source: impl io::Read) -> io::Result<Vec<Digest>> {
+/// Takes all digests in one reading, and the bytes where they are kept.
+fn digests_of(mut source: impl io::Read, keep: Keep) -> io::Result<(Vec<Digest>, Option<Vec<u8>>)> {
     let mut streams = DigestAlgorithm::ALL.map(DigestStream::new);
     let mut piece = vec![0; PIECE];
+    let mut content = (keep == Keep::Content).then(Vec::new);
     loop {
         let length = source.read(&mut piece)?;
         if length == 0 {
@@ -84,6 +105,12 @@ fn digests_of(mut source: impl io::Read) -> io::Result<Vec<Digest>> {
         for stream in &mut streams {
             stream.update(&piece[..length]);
         }
+        let fits = |content: &Vec<u8>| (content.len() + length) as u64 <= MAX_CONTENT;
+        content = content.filter(fits);
+        if let Some(content) = &mut content {
+            content.extend_from_slice(&piece[..length]);
+        }
     }
-    Ok(streams.into_iter().map(DigestStream::finish).collect())
+    let digests = streams.into_iter().map(DigestStream::finish).collect();
+    Ok((digests, content))
 }

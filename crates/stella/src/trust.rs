@@ -182,13 +182,16 @@ impl Acceptance {
     }
 }
 
-/// Finds the trust root of a command: its flag, else the configuration's, else the recorded choice.
+/// Finds the trust root of a command: its flag, else the configuration's, else the recorded choice; none when nobody was
+/// chosen.
 pub(crate) fn choose(
     flag: Option<&Path>,
     configured: Option<&TrustChoice>,
     acceptance: &Acceptance,
-) -> Result<TrustMaterial, Failure> {
-    let material = find(flag, configured)?;
+) -> Result<Option<TrustMaterial>, Failure> {
+    let Some(material) = find(flag, configured)? else {
+        return Ok(None);
+    };
     let digest = material.digest();
     if acceptance.digests.is_empty() {
         let (must_be_named, who, how) = match acceptance.development {
@@ -201,9 +204,9 @@ pub(crate) fn choose(
                 .hint(format!("name it: {how}{digest}{end}"))
                 .page("trust-root"));
         }
-        return Ok(material);
+        return Ok(Some(material));
     }
-    require_accepted(material, acceptance)
+    require_accepted(material, acceptance).map(Some)
 }
 
 /// Finds the trust root to sign under. Whoever signs chooses their own services, so nothing is pinned here, and CI
@@ -212,19 +215,27 @@ pub(crate) fn choose_for_signing(
     flag: Option<&Path>,
     configured: Option<&TrustChoice>,
 ) -> Result<TrustMaterial, Failure> {
-    find(flag, configured)
+    require_chosen(find(flag, configured)?)
 }
 
-fn find(flag: Option<&Path>, configured: Option<&TrustChoice>) -> Result<TrustMaterial, Failure> {
+/// Requires that somebody was chosen.
+pub(crate) fn require_chosen(material: Option<TrustMaterial>) -> Result<TrustMaterial, Failure> {
+    material.ok_or_else(|| {
+        Failure::usage("no trust root was chosen: nobody is believed unasked")
+            .hint("record whom to trust with `stella trust use public | FILE | URL`, or give --trusted-root FILE")
+            .page("trust-root")
+    })
+}
+
+fn find(
+    flag: Option<&Path>,
+    configured: Option<&TrustChoice>,
+) -> Result<Option<TrustMaterial>, Failure> {
     match (flag, configured) {
-        (Some(path), _) => TrustMaterial::read(path),
-        (None, Some(TrustChoice::File(path))) => TrustMaterial::read(path),
-        (None, Some(TrustChoice::Public)) => public(&Folder::usual()),
-        (None, None) => Folder::usual().recorded()?.ok_or_else(|| {
-            Failure::usage("no trust root was chosen: nobody is believed unasked")
-                .hint("record whom to trust with `stella trust use public | FILE | URL`, or give --trusted-root FILE")
-                .page("trust-root")
-        }),
+        (Some(path), _) => TrustMaterial::read(path).map(Some),
+        (None, Some(TrustChoice::File(path))) => TrustMaterial::read(path).map(Some),
+        (None, Some(TrustChoice::Public)) => public(&Folder::usual()).map(Some),
+        (None, None) => Folder::usual().recorded(),
     }
 }
 

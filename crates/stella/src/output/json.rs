@@ -113,8 +113,8 @@ pub(crate) fn attestation(examined: &Examined) -> Value {
             Source::Shelf => "local",
         },
     });
-    if let Some(version) = examined.version {
-        value["format"] = json!(format!("bundle-v{version}"));
+    if let Some(form) = examined.form {
+        value["format"] = json!(form.to_string());
     }
     match &examined.result {
         Ok(report) => describe(&mut value, report),

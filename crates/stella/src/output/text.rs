@@ -125,6 +125,9 @@ pub(super) fn found(check: Check, facts: &Facts) -> Option<String> {
             Some(escape(&statement.predicate_type))
         }
         Check::Identity => {
+            if let Some(key) = &facts.key {
+                return Some(format!("key {}", hex::encode(key.key.key_id())));
+            }
             let signer = facts.signer.as_ref()?;
             let (name, issuer) = (exit::name_of(signer)?, signer.issuer()?);
             Some(format!("{} by {}", escape(name), escape(issuer)))

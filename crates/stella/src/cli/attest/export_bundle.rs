@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde_json::json;
-use stella_attest::verify::Candidate;
+use stella_attest::verify::{Candidate, Found};
 use stella_bundle::attestation_set::{AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::Bundle;
 
@@ -112,12 +112,14 @@ fn healthy(candidates: Vec<Candidate>) -> Result<Vec<Vec<u8>>, Failure> {
     let mut bundles = Vec::with_capacity(candidates.len());
     let mut last = None;
     for candidate in candidates {
-        match candidate.stored.bytes {
-            Ok(bytes) => bundles.push(bytes),
-            Err(damage) => {
+        match candidate.found {
+            Found::Bytes(Ok(bytes)) => bundles.push(bytes),
+            Found::Bytes(Err(damage)) => {
                 terminal::tell(&format!("warning: left out: {damage}"));
                 last = Some(damage);
             }
+            // What was put together here has no bytes that someone else could verify.
+            Found::Pieces(_) => {}
         }
     }
     match last {

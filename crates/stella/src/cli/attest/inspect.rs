@@ -1,7 +1,6 @@
 //! `stella attest inspect`: what is inside, for people who want to know before they decide whom to accept.
 
 use stella_attest::verify::{Examined, Gate, Question};
-use stella_bundle::bundle::{Bundle, KeyMaterial};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::identity::escape;
 use stella_bundle::pem;
@@ -47,13 +46,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         .hint("give one with --bundle FILE"));
     }
     let material = args.trust.choose(context)?;
-    let bundles: Vec<Vec<u8>> = candidates
-        .iter()
-        .map(|each| each.stored.bytes.clone().unwrap_or_default())
-        .collect();
     // Who may sign is not asked here: the answer's verdict is never looked at.
     let question = Question {
         artifact: artifact.digests,
+        content: None,
         candidates,
     };
     let answer =
@@ -62,13 +58,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         let shown: Vec<_> = answer
             .examined
             .iter()
-            .zip(&bundles)
-            .map(|pair| json(pair, args.show_cert))
+            .map(|each| json(each, args.show_cert))
             .collect();
         terminal::say_json(&serde_json::json!({"attestations": shown}));
         return Ok(exit::OK);
     }
-    for (examined, bytes) in answer.examined.iter().zip(&bundles) {
+    for examined in &answer.examined {
         output::text::attestation(examined)
             .iter()
             .for_each(|line| terminal::say(line));
@@ -76,13 +71,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
             terminal::say(&format!("  predicate {predicate}"));
         }
         if args.show_cert && examined.result.is_ok() {
-            show_certificate(bytes);
+            show_certificate(examined);
         }
     }
     Ok(exit::OK)
 }
 
-fn json((examined, bytes): (&Examined, &Vec<u8>), with_certificate: bool) -> serde_json::Value {
+fn json(examined: &Examined, with_certificate: bool) -> serde_json::Value {
     let mut value = output::json::attestation(examined);
     if let Ok(report) = &examined.result {
         value["predicate"] = serde_json::json!(
@@ -93,7 +88,7 @@ fn json((examined, bytes): (&Examined, &Vec<u8>), with_certificate: bool) -> ser
                 .map(|statement| statement.predicate.to_value())
         );
     }
-    if let Some(leaf) = certificate(bytes).filter(|_| with_certificate) {
+    if let Some(leaf) = certificate(examined).filter(|_| with_certificate) {
         value["certificate"] = serde_json::json!(pem::encode("CERTIFICATE", leaf.der()));
     }
     value
@@ -105,15 +100,13 @@ fn predicate(examined: &Examined) -> Option<String> {
     Some(escape(statement.predicate.text()))
 }
 
-fn certificate(bundle: &[u8]) -> Option<Certificate> {
-    match Bundle::parse(bundle).ok()?.key {
-        KeyMaterial::Certificates(chain) => Certificate::parse(chain.first()?).ok(),
-        KeyMaterial::PublicKey { .. } => None,
-    }
+fn certificate(examined: &Examined) -> Option<&Certificate> {
+    let report = examined.result.as_ref().ok()?;
+    Some(report.facts.signer.as_ref()?.certificate())
 }
 
-fn show_certificate(bundle: &[u8]) {
-    let Some(leaf) = certificate(bundle) else {
+fn show_certificate(examined: &Examined) {
+    let Some(leaf) = certificate(examined) else {
         return terminal::say("  no certificate: signed with a managed key");
     };
     terminal::say(&format!(

@@ -1,8 +1,10 @@
 //! `stella attest list`: what the store has for an artifact.
 
 use serde_json::json;
-use stella_bundle::bundle::{Bundle, Content};
+use stella_attest::verify::Found;
+use stella_bundle::bundle::Content;
 use stella_bundle::identity::escape;
+use stella_bundle::legacy;
 use stella_bundle::statement::Statement;
 
 use super::source::SourceFlags;
@@ -29,11 +31,12 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let rows: Vec<(String, String, usize)> = candidates
         .iter()
         .map(|each| {
-            let (predicate_type, size) = match &each.stored.bytes {
-                Ok(bytes) => (predicate_type(bytes), bytes.len()),
-                Err(damage) => (format!("damaged: {damage}"), 0),
+            let (predicate_type, size) = match &each.found {
+                Found::Bytes(Ok(bytes)) => (predicate_type(bytes), bytes.len()),
+                Found::Bytes(Err(damage)) => (format!("damaged: {damage}"), 0),
+                Found::Pieces(bundle) => (content_type(&bundle.content), 0),
             };
-            (each.stored.digest.to_string(), predicate_type, size)
+            (each.digest.to_string(), predicate_type, size)
         })
         .collect();
     if args.json {
@@ -59,13 +62,19 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
 
 /// Returns what the bundle claims to say.
 fn predicate_type(bundle: &[u8]) -> String {
-    match Bundle::parse(bundle).map(|bundle| bundle.content) {
-        Ok(Content::Envelope(envelope)) => match Statement::parse(&envelope.payload) {
+    match legacy::read(bundle) {
+        Ok((bundle, _)) => content_type(&bundle.content),
+        Err(error) => format!("unreadable: {error}"),
+    }
+}
+
+fn content_type(content: &Content) -> String {
+    match content {
+        Content::Envelope(envelope) => match Statement::parse(&envelope.payload) {
             Ok(statement) => statement.predicate_type,
             Err(error) => format!("unreadable: {error}"),
         },
-        Ok(Content::Message { .. }) => "message signature".to_owned(),
-        Ok(Content::SimpleSigning { .. }) => "image signature".to_owned(),
-        Err(error) => format!("unreadable: {error}"),
+        Content::Message { .. } => "message signature".to_owned(),
+        Content::SimpleSigning { .. } => "image signature".to_owned(),
     }
 }

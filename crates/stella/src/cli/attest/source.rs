@@ -45,14 +45,8 @@ impl SourceFlags {
         let mut candidates: Vec<Candidate> = Vec::new();
         for subject in subjects {
             for stored in shelf.list(subject).map_err(|error| shelf_failure(&error))? {
-                if candidates
-                    .iter()
-                    .all(|each| each.stored.digest != stored.digest)
-                {
-                    candidates.push(Candidate {
-                        stored,
-                        source: Source::Shelf,
-                    });
+                if candidates.iter().all(|each| each.digest != stored.digest) {
+                    candidates.push(Candidate::stored(stored, Source::Shelf));
                 }
             }
         }
@@ -82,13 +76,8 @@ pub(crate) fn candidates_in(paths: &[PathBuf]) -> Result<Vec<Candidate>, Failure
         })?;
         candidates.extend(bundles.into_iter().map(|bytes| {
             let digest = DigestAlgorithm::Sha256.digest(&bytes);
-            Candidate {
-                stored: Stored {
-                    digest,
-                    bytes: Ok(bytes),
-                },
-                source: Source::File,
-            }
+            let bytes = Ok(bytes);
+            Candidate::stored(Stored { digest, bytes }, Source::File)
         }));
     }
     Ok(candidates)

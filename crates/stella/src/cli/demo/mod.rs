@@ -292,10 +292,8 @@ fn verify(
 ) -> Answer {
     let question = Question {
         artifact: executable.digests.clone(),
-        candidates: vec![Candidate {
-            stored,
-            source: Source::File,
-        }],
+        content: None,
+        candidates: vec![Candidate::stored(stored, Source::File)],
     };
     let trust: Trust = material.prepare();
     Gate::new(trust, policy.clone()).verify(question, SystemClock.now())

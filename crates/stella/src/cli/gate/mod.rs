@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod identity_flags;
+mod piece_flags;
 mod policy_flags;
 mod trust_flags;
 
@@ -12,20 +13,22 @@ use std::time::Instant;
 
 use stella_attest::verify::{Gate, Question};
 use stella_bundle::predicate::PredicateType;
+use stella_bundle::verify::{Evidence, LogRule, ManagedKey, Trust};
 use stella_policy::mode::Mode;
 use stella_policy::policy::Policy;
 use stella_server::{Clock as _, SystemClock};
 
 use super::Context;
 use super::attest::source::SourceFlags;
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Keep};
 use crate::exit::{self, Failure};
 use crate::output::{Judged, Run, Sinks};
 use crate::terminal;
 use crate::terminal::Progress;
-use crate::trust::{Acceptance, DevelopmentRule};
+use crate::trust::{self, Acceptance, DevelopmentRule, TrustMaterial};
 
 pub(super) use artifacts::BUNDLE_ENDINGS;
+use piece_flags::PieceFlags;
 pub(super) use policy_flags::{Origin, PolicyFlags, read_policy};
 pub(super) use trust_flags::TrustFlags;
 
@@ -40,6 +43,9 @@ pub(crate) struct GateFlags {
 
     #[command(flatten)]
     source: SourceFlags,
+
+    #[command(flatten)]
+    pieces: PieceFlags,
 
     #[command(flatten)]
     trust: TrustFlags,
@@ -103,14 +109,21 @@ pub(crate) fn judge(
         digests: policy.trust.clone(),
         development: development_rule(&policy, origin),
     };
-    let material = flags.trust.choose_accepted(context, &acceptance)?;
+    let mut material = flags.trust.choose_accepted(context, &acceptance)?;
+    if material.is_none() && !asks_nobody(&policy) {
+        material = Some(trust::require_chosen(None)?);
+    }
+    let trust = material
+        .as_ref()
+        .map_or_else(Trust::default, TrustMaterial::prepare);
     // 2. The last reading of files.
     let names = artifacts::expand(given)?;
     let progress = Progress::new("read", names.len());
     let mut artifacts = Vec::with_capacity(names.len());
     let mut questions = Vec::new();
+    let keep = what_to_keep(&policy);
     for name in &names {
-        let question = question(name, &flags.source);
+        let question = flags.question(name, keep);
         progress.step();
         artifacts.push(
             question
@@ -123,7 +136,7 @@ pub(crate) fn judge(
     progress.end();
     // 3. The rules.
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let gate = Gate::new(material.prepare(), policy);
+    let gate = Gate::new(trust, policy);
     let mut answers = gate
         .verify_many(questions, SystemClock.now(), threads)
         .into_iter();
@@ -144,19 +157,54 @@ pub(crate) fn judge(
         });
     Ok(Run {
         judged: judged.collect(),
-        trust: Some(material),
+        trust: material,
         policy: gate.policy().clone(),
         elapsed: start.elapsed(),
     })
 }
 
-/// Reads an artifact and everything that may speak of it.
-fn question(name: &str, source: &SourceFlags) -> Result<Question, Failure> {
-    let artifact = Artifact::read(name)?;
-    Ok(Question {
-        candidates: source.candidates(&artifact)?,
-        artifact: artifact.digests,
-    })
+impl GateFlags {
+    /// Reads an artifact and everything that may speak of it.
+    fn question(&self, name: &str, keep: Keep) -> Result<Question, Failure> {
+        let artifact = Artifact::read_and_keep(name, keep)?;
+        let candidates = match self.pieces.candidate()? {
+            Some(detached) => vec![detached],
+            None => self.source.candidates(&artifact)?,
+        };
+        Ok(Question {
+            candidates,
+            artifact: artifact.digests,
+            content: artifact.content,
+        })
+    }
+}
+
+/// Says whether keys alone decide: then no log, authority or clock is believed, and no trust root is needed.
+fn asks_nobody(policy: &Policy) -> bool {
+    let verification = policy.to_verification();
+    let needs_nobody = |evidence: &Evidence| {
+        evidence.log == LogRule::WithoutLogUnsafe
+            && evidence.times == 0
+            && evidence.timestamps == 0
+            && evidence.witnesses.is_none()
+    };
+    verification.certificates.is_none()
+        && policy.trust.is_empty()
+        && verification
+            .keys
+            .is_some_and(|rule| needs_nobody(&rule.evidence))
+}
+
+/// A key that signs whole messages needs the bytes of what it signed.
+fn what_to_keep(policy: &Policy) -> Keep {
+    let signs_whole = |key: &ManagedKey| {
+        let scheme = key.scheme.unwrap_or_else(|| key.key.default_scheme());
+        scheme.hash().is_none()
+    };
+    match policy.to_verification().keys {
+        Some(rule) if rule.keys.iter().any(signs_whole) => Keep::Content,
+        _ => Keep::Digests,
+    }
 }
 
 /// A policy file that enforces believes no instance on this machine's own names, unless it names it.

@@ -27,15 +27,16 @@ impl TrustFlags {
 
     /// Finds the trust root of this command.
     pub(crate) fn choose(&self, context: &Context) -> Result<TrustMaterial, Failure> {
-        self.choose_accepted(context, &Acceptance::of_flag(self.fingerprint())?)
+        let acceptance = Acceptance::of_flag(self.fingerprint())?;
+        trust::require_chosen(self.choose_accepted(context, &acceptance)?)
     }
 
-    /// Finds the trust root of this command among those that are accepted.
+    /// Finds the trust root of this command among those that are accepted; none when nobody was chosen.
     pub(crate) fn choose_accepted(
         &self,
         context: &Context,
         acceptance: &Acceptance,
-    ) -> Result<TrustMaterial, Failure> {
+    ) -> Result<Option<TrustMaterial>, Failure> {
         let flags = Flags {
             trust_elsewhere: match self.trusted_root {
                 Some(_) => TrustElsewhere::Given,

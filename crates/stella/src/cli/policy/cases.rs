@@ -187,6 +187,7 @@ fn judge(policy: &Policy, folder: &Path, case: &Case) -> Result<u8, Failure> {
     };
     let question = Question {
         artifact: artifact.digests,
+        content: None,
         candidates,
     };
     let answer = Gate::new(material.prepare(), policy.clone()).verify(question, now);
