@@ -82,7 +82,16 @@ impl Desk {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = Command::new(STELLA);
+        self.wrapped(STELLA, arguments)
+    }
+
+    /// Returns another program with this desk's environment, to run the command inside of it.
+    pub(crate) fn wrapped<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.folder.path())
