@@ -6,10 +6,14 @@
 use libfuzzer_sys::fuzz_target;
 use stella_bundle::attestation_set;
 use stella_bundle::bundle::{Bundle, Content};
+use stella_bundle::legacy::{self, SimpleSigning};
 use stella_bundle::statement::Statement;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = attestation_set::bundles_in(bytes);
+    let _ = legacy::read(bytes);
+    let _ = legacy::read_rekor_bundle(bytes);
+    let _ = SimpleSigning::parse(bytes);
     let Ok(bundle) = Bundle::parse(bytes) else {
         return;
     };

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use stella_attest::verify::{Examined, Source};
 use stella_bundle::certificate::Claim;
 use stella_bundle::identity::escape;
-use stella_bundle::verify::{AuthenticTime, Clock, Facts, LogFact, Report};
+use stella_bundle::verify::{AuthenticTime, Clock, Facts, LogEvidence, LogFact, Report};
 use stella_policy::gate::Decision;
 
 use super::{Judged, Run, text};
@@ -146,15 +146,28 @@ fn describe(value: &mut Value, report: &Report) {
     };
     value["times"] = facts.times.iter().map(time).collect();
     let entry = |each: &LogFact| {
+        let evidence = each.evidence.map(|evidence| match evidence {
+            LogEvidence::Promise => "promise",
+            LogEvidence::Proof => "proof",
+        });
         json!({
             "origin": escape(&each.origin),
+            "kind": escape(&each.kind.to_string()),
             "index": each.index,
+            "evidence": evidence,
             "treeSize": each.tree_size,
             "witnesses": each.witnesses,
             "ignored": each.ignored.as_ref().map(ToString::to_string),
         })
     };
     value["log"] = facts.entries.iter().map(entry).collect();
+    if let Some(key) = &facts.key {
+        value["key"] = json!({"id": hex::encode(key.key.key_id()), "hint": escape(&key.hint)});
+    }
+    if let Some(image) = &facts.image {
+        let (reference, digest) = (escape(&image.reference), escape(&image.digest));
+        value["image"] = json!({"reference": reference, "digest": digest});
+    }
     let result = statement.and_then(|each| each.predicate.to_value().get("result").cloned());
     if let Some(result) = result {
         value["verdict"] = json!({"result": result});
