@@ -101,7 +101,8 @@ fn python(pins: &Path, place: &Path) -> Result<(), Failure> {
     }
     begin_anew(place)?;
     cargo::run(Command::new("python3").args(["-m", "venv"]).arg(place))?;
-    // Wheels only, each by its hash: nothing is built here, and nothing but the pinned bytes is run.
+    // Wheels only, each by its hash: nothing is built here, and nothing but the pinned bytes is run. The list is
+    // complete, so nothing is resolved either: pip before 24 takes a dependency with an extra for an unpinned one.
     let mut pip = Command::new(place.join("bin/python"));
     pip.args([
         "-m",
@@ -115,6 +116,7 @@ fn python(pins: &Path, place: &Path) -> Result<(), Failure> {
         "--require-hashes",
         "--only-binary",
         ":all:",
+        "--no-deps",
         "--requirement",
     ])
     .arg(&requirements);
