@@ -1,6 +1,6 @@
 //! The gate: which requirement each verified attestation satisfies, why the others do not, and the answer.
 //!
-//! Only what was verified is weighed: everything below [`weigh`] takes `&Verified`. Positive demands decide; nothing is
+//! Only what was verified is weighed: everything below `weigh` takes `&Verified`. Positive demands decide; nothing is
 //! concluded from what is not there, because whoever keeps attestations can keep one back.
 
 mod refusal;

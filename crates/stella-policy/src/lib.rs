@@ -1,6 +1,6 @@
 //! The gate: who may sign, what must be attested, and the answer to "may this be released?".
 //!
-//! One model serves flags and policy files: [`policy::Policy`]. [`file`] reads and prints it, [`gate::judge`] applies it
+//! One model serves flags and policy files: [`policy::Policy`]. [`mod@file`] reads and prints it, [`gate::judge`] applies it
 //! to what `stella_bundle::verify` found, [`explain`] tells why. This crate is pure: it is told the time and handed
 //! bytes. Which attestations there are, and printing, are the caller's.
 

@@ -183,7 +183,7 @@ impl Sketch {
         asn1::sequence(&[&asn1::oid(&oid)])
     }
 
-    /// Returns the certificate, signed by the key of [`Sketch::algorithm`].
+    /// Returns the certificate, signed by a key of the sketch's algorithm.
     ///
     /// # Panics
     /// When the key does not sign.

@@ -31,7 +31,7 @@ pub(crate) struct PolicyFlags {
     policy: Option<PathBuf>,
 
     /// Demand an attestation of this predicate type: a short name (verdict, sbom-delta, reachability, signature), a URI,
-    /// or a family of versions such as https://slsa.dev/provenance/*
+    /// or the beginning of URIs, which ends in /*
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
 
