@@ -274,7 +274,12 @@ fn strangers(policy: &Policy, answer: &Answer, refusal: &Refusal) -> String {
         |each: &&Examined| matches!(each.refused(), Some(VerifyError::IdentityMismatch { .. }));
     let by = |each: &Examined| {
         let signer = each.result.as_ref().ok()?.facts.signer.as_ref()?;
-        Some(escape(name_of(signer)?))
+        let issuer = signer.issuer().unwrap_or("no issuer");
+        Some(format!(
+            "{} at {}",
+            escape(name_of(signer)?),
+            escape(issuer)
+        ))
     };
     let strangers: Vec<&Examined> = answer.examined.iter().filter(is_mismatch).collect();
     let mut names: Vec<String> = strangers.iter().filter_map(|each| by(each)).collect();
@@ -287,11 +292,16 @@ fn strangers(policy: &Policy, answer: &Answer, refusal: &Refusal) -> String {
         1 => "1 attestation".to_owned(),
         count => format!("{count} attestations"),
     };
-    format!(
-        "identity mismatch: found {count} by {}; wanted is {} ({refusal})",
+    let says = format!(
+        "identity mismatch: found {count} by {}; wanted is {}",
         names.join(", "),
         wanted.join(" or ")
-    )
+    );
+    // The names agree, so it is a claim that does not: only the comparisons tell.
+    if names.iter().any(|name| wanted.contains(name)) {
+        return format!("{says} ({refusal})");
+    }
+    says
 }
 
 /// Returns what names a signer best: the token's subject, else the certificate's name.

@@ -58,3 +58,31 @@ fn json_is_printed_for_what_could_not_even_be_judged() {
     let who = checks.iter().find(|each| each["name"] == "identity");
     assert_eq!(who.unwrap()["status"], "skipped");
 }
+
+#[test]
+fn one_file_of_bundles_serves_many_artifacts_and_each_is_asked_about_its_own() {
+    let desk = Desk::serving();
+    let artifacts = ["a", "b", "c"].map(digest);
+    let mut lines = String::new();
+    for artifact in &artifacts {
+        desk.sign(artifact, &["--bundle", "one.json"]).ended(0);
+        lines += &fs::read_to_string(desk.path("one.json")).unwrap();
+        lines.push('\n');
+    }
+    desk.write("all.jsonl", lines);
+    let identity = ["--certificate-identity", "repo:local/demo:.*"];
+    let mut arguments = vec!["verify", "--bundle", "all.jsonl", "--json"];
+    arguments.extend(identity);
+    arguments.extend(["--certificate-oidc-issuer", desk.url.as_str()]);
+    arguments.extend(artifacts.iter().map(String::as_str));
+    let set = desk.run(&arguments).ended(0).json();
+    for result in set["results"].as_array().unwrap() {
+        assert_eq!(result["attestations"].as_array().unwrap().len(), 1);
+    }
+    // Where none speaks of the artifact, the refusal says what all of them speak of.
+    let stranger = digest("d");
+    arguments.push(&stranger);
+    let set = desk.run(&arguments).ended(12).json();
+    let last = set["results"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["attestations"].as_array().unwrap().len(), 3);
+}

@@ -95,7 +95,7 @@ pub enum VerifyError {
     #[error("signed with a managed key: give it with --key")]
     NoCertificate,
     /// Nobody said who may sign.
-    #[error("no identity was given: the signer found is printed and not verified")]
+    #[error("no identity was given, so nobody is verified as the signer")]
     NoIdentityGiven,
     /// The subjectAltName is not exactly one name that identifies a signer.
     #[error("certificate has {found} names, expected exactly one that identifies a signer")]

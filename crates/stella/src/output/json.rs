@@ -131,8 +131,7 @@ fn describe(value: &mut Value, report: &Report) {
         .checks
         .iter()
         .map(|(check, outcome)| {
-            let (status, detail) = text::status(outcome);
-            let detail = detail.or_else(|| text::found(*check, facts));
+            let (status, detail) = text::ending(*check, outcome, facts);
             json!({"name": check.name(), "status": status, "detail": detail})
         })
         .collect();

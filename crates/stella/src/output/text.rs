@@ -2,7 +2,7 @@
 
 use stella_attest::verify::Examined;
 use stella_bundle::identity::escape;
-use stella_bundle::verify::{Check, Facts, Outcome};
+use stella_bundle::verify::{Check, Facts, Outcome, VerifyError};
 
 use super::{Judged, Run};
 use crate::exit;
@@ -77,28 +77,36 @@ pub(crate) fn attestation(examined: &Examined) -> Vec<String> {
         }
     };
     for (check, outcome) in &report.checks {
-        let (word, detail) = status(outcome);
-        let detail = detail
-            .or_else(|| found(*check, &report.facts))
-            .unwrap_or_default();
+        let (word, detail) = ending(*check, outcome, &report.facts);
+        let detail = detail.unwrap_or_default();
         let line = format!("  {word:<10}{:<10} {detail}", check.name());
         lines.push(line.trim_end().to_owned());
     }
     lines
 }
 
-/// Returns how a check ended, as reports have it.
-pub(super) fn status(outcome: &Outcome) -> (&'static str, Option<String>) {
+/// Returns how a check ended, as reports have it, and why, or what it found.
+pub(super) fn ending(
+    check: Check,
+    outcome: &Outcome,
+    facts: &Facts,
+) -> (&'static str, Option<String>) {
+    let found = || found(check, facts);
     match outcome {
+        // Nobody said who may sign: whoever asks learns who did.
+        Outcome::Failed(error @ VerifyError::NoIdentityGiven) => {
+            let signer = found().unwrap_or_else(|| "nobody that it names".to_owned());
+            ("fail", Some(format!("{error}: {signer}")))
+        }
         Outcome::Failed(error) => ("fail", Some(escape(&error.to_string()))),
-        Outcome::NotReached => ("notReached", None),
-        Outcome::Ok => ("ok", None),
-        Outcome::SkippedByPolicy => ("skipped", None),
+        Outcome::NotReached => ("notReached", found()),
+        Outcome::Ok => ("ok", found()),
+        Outcome::SkippedByPolicy => ("skipped", found()),
     }
 }
 
 /// Says what a check found, in a few words.
-pub(super) fn found(check: Check, facts: &Facts) -> Option<String> {
+fn found(check: Check, facts: &Facts) -> Option<String> {
     match check {
         Check::Time => {
             let time = facts.times.first()?;

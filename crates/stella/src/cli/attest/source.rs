@@ -53,6 +53,11 @@ impl SourceFlags {
         Ok(candidates)
     }
 
+    /// Returns the files that were named.
+    pub(crate) fn named(&self) -> &[PathBuf] {
+        &self.bundles
+    }
+
     /// Returns the shelf of this machine.
     pub(crate) fn shelf(&self) -> Shelf {
         Shelf::new(places::store(self.store.clone()))

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod identity_flags;
+mod named;
 mod piece_flags;
 mod policy_flags;
 mod trust_flags;
@@ -28,6 +29,7 @@ use crate::terminal::Progress;
 use crate::trust::{self, Acceptance, DevelopmentRule, TrustMaterial};
 
 pub(super) use artifacts::BUNDLE_ENDINGS;
+use named::Named;
 use piece_flags::PieceFlags;
 pub(super) use policy_flags::{Origin, PolicyFlags, read_policy};
 pub(super) use trust_flags::TrustFlags;
@@ -122,8 +124,9 @@ pub(crate) fn judge(
     let mut artifacts = Vec::with_capacity(names.len());
     let mut questions = Vec::new();
     let keep = what_to_keep(&policy);
+    let bundles = flags.bundles()?;
     for name in &names {
-        let question = flags.question(name, keep);
+        let question = flags.question(name, keep, bundles.as_ref());
         progress.step();
         artifacts.push(
             question
@@ -164,12 +167,26 @@ pub(crate) fn judge(
 }
 
 impl GateFlags {
+    /// Reads the bundles that were named, once for all artifacts; none when none was.
+    fn bundles(&self) -> Result<Option<Named>, Failure> {
+        match self.source.named() {
+            [] => Ok(None),
+            paths => Named::read(paths).map(Some),
+        }
+    }
+
     /// Reads an artifact and everything that may speak of it.
-    fn question(&self, name: &str, keep: Keep) -> Result<Question, Failure> {
+    fn question(
+        &self,
+        name: &str,
+        keep: Keep,
+        bundles: Option<&Named>,
+    ) -> Result<Question, Failure> {
         let artifact = Artifact::read_and_keep(name, keep)?;
-        let candidates = match self.pieces.candidate()? {
-            Some(detached) => vec![detached],
-            None => self.source.candidates(&artifact)?,
+        let candidates = match (self.pieces.candidate()?, bundles) {
+            (Some(detached), _) => vec![detached],
+            (None, Some(named)) => named.about(&artifact.digests),
+            (None, None) => self.source.candidates(&artifact)?,
         };
         Ok(Question {
             candidates,
