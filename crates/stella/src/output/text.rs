@@ -1,7 +1,7 @@
 //! The report for people: every check by name, and one line with the answer. Several artifacts take a line each.
 
 use stella_attest::verify::Examined;
-use stella_bundle::identity::escape;
+use stella_bundle::identity::{Compared, escape};
 use stella_bundle::verify::{Check, Facts, Outcome, VerifyError};
 
 use super::{Judged, Run};
@@ -138,8 +138,23 @@ fn found(check: Check, facts: &Facts) -> Option<String> {
             }
             let signer = facts.signer.as_ref()?;
             let (name, issuer) = (exit::name_of(signer)?, signer.issuer()?);
-            Some(format!("{} by {}", escape(name), escape(issuer)))
+            let who = format!("{} by {}", escape(name), escape(issuer));
+            Some(match claims(&facts.identity) {
+                claims if claims.is_empty() => who,
+                claims => format!("{who} ({})", claims.join(", ")),
+            })
         }
         Check::Signature => None,
     }
+}
+
+/// Returns the claims that were compared: what a pattern was translated into, and what was asked besides.
+fn claims(compared: &[Compared]) -> Vec<String> {
+    let is_claim =
+        |each: &&Compared| !matches!(each.what, "issuer" | "subjectAltName" | "token-subject");
+    let show = |each: &Compared| {
+        let found = each.found.as_deref().unwrap_or("none");
+        format!("{} {}", each.what, escape(found))
+    };
+    compared.iter().filter(is_claim).map(show).collect()
 }
