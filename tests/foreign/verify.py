@@ -19,11 +19,13 @@ class NotASubject(Error):
     """The statement speaks of other files."""
 
 
-def verify(trusted_root, bundle, artifact, identity, issuer):
-    content = Path(artifact).read_bytes()
+def verifier_of(trusted_root):
+    return Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
+
+
+def verify(verifier, text, content, identity, issuer):
+    """Verifies the bundle in `text` over the artifact's `content`, or raises."""
     wanted = policy.Identity(identity=identity, issuer=issuer)
-    verifier = Verifier(trusted_root=TrustedRoot.from_file(trusted_root))
-    text = Path(bundle).read_text()
     signed = Bundle.from_json(text)
     if "dsseEnvelope" not in json.loads(text):
         verifier.verify_artifact(content, signed, wanted)
@@ -36,8 +38,10 @@ def verify(trusted_root, bundle, artifact, identity, issuer):
 
 
 def main(arguments):
+    trusted_root, bundle, artifact, identity, issuer = arguments
     try:
-        verify(*arguments)
+        text, content = Path(bundle).read_text(), Path(artifact).read_bytes()
+        verify(verifier_of(trusted_root), text, content, identity, issuer)
     except Error as refusal:
         print(f"{type(refusal).__name__}: {refusal}", file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
 //! The foreign clients: installs sigstore-python and sigstore-js at pinned versions, once, under `target/foreign`.
 //!
-//! What they are made to do is in `crates/stella/tests/foreign.rs` and `tests/foreign/`.
+//! What they are made to do is in `crates/stella/tests/foreign.rs`, `crates/stella-testkit/tests/differential` and
+//! `tests/foreign/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,20 +40,16 @@ impl Wanted {
     }
 }
 
-/// Prepares the clients, then runs their test.
+/// Prepares the clients, then runs their tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     prepare(workspace)?;
-    let mut test = cargo::cargo(workspace);
-    test.args([
-        "test",
-        "--package",
-        "stella",
-        "--test",
-        "foreign",
-        "--",
-        "--nocapture",
-    ]);
-    cargo::run(test.env("STELLA_FOREIGN", "1"))
+    for (package, name) in [("stella", "foreign"), ("stella-testkit", "differential")] {
+        let mut test = cargo::cargo(workspace);
+        test.args(["test", "--package", package, "--test", name]);
+        test.args(["--", "--nocapture"]);
+        cargo::run(test.env("STELLA_FOREIGN", "1"))?;
+    }
+    Ok(())
 }
 
 /// Prepares the clients as `ci` wants them, and says so when it leaves them out.

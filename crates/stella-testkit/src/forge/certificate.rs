@@ -3,8 +3,9 @@
 use const_oid::ObjectIdentifier;
 use stella_bundle::asn1::{self, tag};
 use stella_bundle::certificate::{
-    BASIC_CONSTRAINTS, CODE_SIGNING, Certificate, Claim, EXTENDED_KEY_USAGE, KEY_USAGE, SCT_LIST,
-    SUBJECT_ALTERNATIVE_NAME, TIME_STAMPING,
+    AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, CODE_SIGNING, Certificate, Claim,
+    EXTENDED_KEY_USAGE, KEY_USAGE, SCT_LIST, SUBJECT_ALTERNATIVE_NAME, SUBJECT_KEY_IDENTIFIER,
+    TIME_STAMPING,
 };
 use stella_bundle::issue::certificate::Name;
 use stella_bundle::issue::sct::{SctTemplate, leaf_index};
@@ -81,6 +82,23 @@ impl Extension {
         let names: Vec<u8> = uris.iter().flat_map(name).collect();
         let value = asn1::tlv(tag::SEQUENCE, &names);
         Self::new(&SUBJECT_ALTERNATIVE_NAME, true, value)
+    }
+
+    /// Returns subjectKeyIdentifier for a key.
+    // spec: RFC 5280 §4.2.1.2, required of authorities; the identifier is that of RFC 7093 §2 (1).
+    #[must_use]
+    pub fn subject_key(spki: &[u8]) -> Self {
+        let value = asn1::octet_string(&sha256(spki)[..20]);
+        Self::new(&SUBJECT_KEY_IDENTIFIER, false, value)
+    }
+
+    /// Returns authorityKeyIdentifier for the issuer's key.
+    // spec: RFC 5280 §4.2.1.1, required of all that are not self-signed.
+    #[must_use]
+    pub fn authority_key(spki: &[u8]) -> Self {
+        let identifier = asn1::tlv(tag::context_primitive(0), &sha256(spki)[..20]);
+        let value = asn1::sequence(&[&identifier]);
+        Self::new(&AUTHORITY_KEY_IDENTIFIER, false, value)
     }
 
     /// Returns one of Fulcio's extensions.
@@ -256,6 +274,11 @@ impl Certified {
         let algorithm = issuer.map_or(key.details(), |issuer| issuer.key.details());
         let mut sketch = Sketch::new(name, &key, above, algorithm);
         shape(&mut sketch);
+        sketch.put(Extension::subject_key(key.public_key().spki()));
+        if let Some(issuer) = issuer {
+            let spki = issuer.key.public_key().spki();
+            sketch.put(Extension::authority_key(spki));
+        }
         let der = sketch.sign(issuer.map_or(&key, |issuer| &issuer.key));
         Self {
             certificate: super::parsed(&der),
@@ -275,6 +298,8 @@ pub fn leaf(key: &dyn Signer, issuer: &Certified, identity: &super::Identity) ->
     sketch.extensions = vec![
         Extension::key_usage(DIGITAL_SIGNATURE),
         Extension::purpose(&CODE_SIGNING, false),
+        Extension::subject_key(key.public_key().spki()),
+        Extension::authority_key(issuer.key.public_key().spki()),
         Extension::uris(&[identity.name]),
         Extension::claim(Claim::IssuerV1, identity.issuer),
         Extension::claim(Claim::Issuer, identity.issuer),

@@ -4,8 +4,10 @@
 //! [`crate::World`].
 
 pub mod certificate;
+pub mod exceptions;
 mod form;
 pub mod log;
+pub mod mutants;
 
 use std::time::Duration;
 
@@ -66,6 +68,15 @@ pub struct Forged {
     pub bundle: Value,
     /// Who may sign, and what must be shown.
     pub policy: Policy,
+}
+
+impl Forged {
+    /// Returns the managed key that verifies the bundle, in PEM; none when a certificate has it.
+    #[must_use]
+    pub fn key_pem(&self) -> Option<String> {
+        let keys = &self.policy.keys.as_ref()?.keys;
+        keys.first().map(|managed| managed.key.to_pem())
+    }
 }
 
 /// Keys and chains of every service.
@@ -137,7 +148,10 @@ impl Forge {
                 |each: &&Certified| json!({"rawBytes": encode_base64(each.certificate.der())});
             json!({"certificates": parts.iter().map(raw).collect::<Vec<_>>()})
         };
-        let authority = |uri: &str, parts: &[&Certified]| json!({"uri": uri, "certChain": chain(parts), "validFor": since});
+        let authority = |uri: &str, parts: &[&Certified]| {
+            let subject = json!({"organization": "forge", "commonName": uri});
+            json!({"subject": subject, "uri": uri, "certChain": chain(parts), "validFor": since})
+        };
         let log = |url: &str, key: &EphemeralKey, id: &[u8]| {
             json!({
                 "baseUrl": url,
