@@ -122,7 +122,7 @@ impl Pieces<'_> {
                 payload: payload.to_vec(),
                 signature,
             },
-            None if signature.first() == Some(&b'{') => {
+            None if is_json_text(&signature) => {
                 let envelope: Envelope = serde_json::from_slice(&signature)?;
                 match envelope.signatures.len() {
                     1 => Content::Envelope(envelope),
@@ -166,6 +166,12 @@ impl Pieces<'_> {
             blocks.into_iter().map(|block| block.der).collect(),
         ))
     }
+}
+
+/// Says whether an attestation stands where a signature does. The first byte alone does not tell: one signature in 256
+/// begins with a brace, but none is text.
+fn is_json_text(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'{') && std::str::from_utf8(bytes).is_ok()
 }
 
 /// Returns what base64 stands for, or the bytes themselves; both forms were written.

@@ -338,6 +338,22 @@ fn a_payload_of_another_type_or_with_doubled_names_is_refused() {
 }
 
 #[test]
+fn a_signature_that_begins_with_a_brace_is_a_signature() {
+    let (forge, key) = (Forge::new(), forge::key(KeyDetails::Ed25519));
+    let with_brace = |number: &u32| forge::sign(&key, &number.to_be_bytes()).first() == Some(&b'{');
+    let number = (0..100_000).find(with_brace).unwrap().to_be_bytes();
+    let signature = forge::sign(&key, &number);
+    let pieces = Pieces {
+        signature: &signature,
+        ..Pieces::default()
+    };
+    let mut policy = Policy::for_keys(vec![key.public_key().clone().into()]);
+    policy.keys.as_mut().unwrap().evidence.log = LogRule::WithoutLogUnsafe;
+    let report = judge(&forge, &policy, &pieces.to_bundle().unwrap(), &number);
+    assert_eq!(report.verdict.err(), None);
+}
+
+#[test]
 fn a_managed_key_signs_files_without_log_only_where_the_policy_says_so() {
     let (forge, key) = (Forge::new(), forge::key(KeyDetails::EcdsaP256Sha256));
     let signature = encode_base64(&forge::sign(&key, ARTIFACT));
