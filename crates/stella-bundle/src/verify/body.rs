@@ -223,15 +223,22 @@ const fn differs(part: BodyPart) -> EntryError {
 /// Says whether an entry is one of those whose Ed25519 signatures are made over SHA-512.
 pub(super) fn is_prehashed(entry: &LogEntry) -> bool {
     let kind = &entry.kind_version;
-    if kind.kind != "hashedrekord" {
-        return false;
-    }
-    if kind.version == "0.0.2" {
-        return true;
-    }
     // Rekor v1 takes Ed25519 into a hashedrekord as Ed25519ph only, and records SHA-512.
-    Body::<Rekord>::parse(&entry.canonicalized_body).is_ok_and(|body| {
-        let digest = body.spec.data.hash.to_digest();
-        digest.is_some_and(|digest| digest.algorithm() == DigestAlgorithm::Sha512)
-    })
+    (kind.kind == "hashedrekord" && kind.version == "0.0.2")
+        || recorded_hash(entry) == Some(DigestAlgorithm::Sha512)
+}
+
+/// Says whether Rekor v1 verified the entry's signature over a SHA-256 digest.
+pub(super) fn is_hashed_by_sha256(entry: &LogEntry) -> bool {
+    recorded_hash(entry) == Some(DigestAlgorithm::Sha256)
+}
+
+/// Returns the hash by which a hashedrekord of Rekor v1 names what was signed.
+fn recorded_hash(entry: &LogEntry) -> Option<DigestAlgorithm> {
+    let kind = &entry.kind_version;
+    if kind.kind != "hashedrekord" || kind.version != "0.0.1" {
+        return None;
+    }
+    let body = Body::<Rekord>::parse(&entry.canonicalized_body).ok()?;
+    Some(body.spec.data.hash.to_digest()?.algorithm())
 }

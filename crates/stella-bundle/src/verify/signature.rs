@@ -36,7 +36,8 @@ impl Message {
 /// Returns the scheme of the bundle's signature: the managed key's own, or its kind's.
 ///
 /// Ed25519 keys that are logged as hashed records sign the prehashed form; a bundle without such an entry holds the
-/// pure form. The two are never confused: a signature of one does not verify as the other.
+/// pure form. The two are never confused: a signature of one does not verify as the other. Keys on P-384 and P-521 signed
+/// over SHA-256 in clients of before 2024; the hash under which Rekor v1 verified the signature says so.
 pub(super) fn scheme(bundle: &Bundle, signer: &Signer<'_>) -> Scheme {
     if let Signer::Key { key, .. } = signer
         && let Some(scheme) = key.scheme
@@ -45,6 +46,12 @@ pub(super) fn scheme(bundle: &Bundle, signer: &Signer<'_>) -> Scheme {
     }
     match signer.key().kind() {
         KeyKind::Ed25519 if bundle.entries.iter().any(body::is_prehashed) => Scheme::Ed25519Ph,
+        // spec: sigstore_common.proto, PKIX_ECDSA_P384_SHA_256 and PKIX_ECDSA_P521_SHA_256: deprecated, not forbidden.
+        KeyKind::EcdsaP384 | KeyKind::EcdsaP521
+            if bundle.entries.iter().any(body::is_hashed_by_sha256) =>
+        {
+            Scheme::Ecdsa(DigestAlgorithm::Sha256)
+        }
         _ => signer.key().default_scheme(),
     }
 }

@@ -1,6 +1,10 @@
 //! The forms of bundles: version, signer, content, log entries, timestamps; and the list of all that clients ever wrote.
 
+use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::key::KeyDetails;
+use stella_keys::Signer;
+
+use super::short_hash::ShortHashKey;
 
 /// What identifies the signer in a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct Form {
     pub what: What,
     /// By which kind of key.
     pub algorithm: KeyDetails,
+    /// Whether the message is hashed as [`ShortHashKey`] does, not as the kind of key demands.
+    pub has_short_hash: bool,
     /// The log entries.
     pub entries: Vec<EntryForm>,
     /// How many timestamp authorities stamped it, at most 2.
@@ -77,11 +83,29 @@ impl Form {
             material: Material::Certificate,
             what: What::Statement,
             algorithm: KeyDetails::EcdsaP256Sha256,
+            has_short_hash: false,
             entries: vec![REKOR_2],
             timestamps: 1,
             scts: 1,
             witnessed: false,
         }
+    }
+
+    /// Makes a key of this form.
+    #[must_use]
+    pub fn key(&self) -> Box<dyn Signer> {
+        if self.has_short_hash {
+            return Box::new(ShortHashKey::generate());
+        }
+        Box::new(super::key(self.algorithm))
+    }
+
+    /// Returns the hash under which the message is logged.
+    #[must_use]
+    pub fn hash(&self) -> DigestAlgorithm {
+        let hash = self.algorithm.hash();
+        hash.filter(|_| !self.has_short_hash)
+            .unwrap_or(DigestAlgorithm::Sha256)
     }
 
     /// A form of Rekor v1: its log tells the time.
@@ -118,6 +142,12 @@ impl Form {
                 Message,
                 v1("hashedrekord", "0.0.1", true, true),
             ),
+            Self {
+                name: "v0.1 chain, message, P-384 over SHA-256",
+                algorithm: KeyDetails::EcdsaP384Sha384,
+                has_short_hash: true,
+                ..Self::old("", "0.1", Message, v1("hashedrekord", "0.0.1", true, true))
+            },
             Self::old(
                 "v0.1 chain, message, rekord",
                 "0.1",

@@ -8,6 +8,7 @@ pub mod exceptions;
 mod form;
 pub mod log;
 pub mod mutants;
+pub mod short_hash;
 
 use std::time::Duration;
 
@@ -193,12 +194,12 @@ impl Forge {
     /// Makes a bundle whose certificate has another shape, before any CT log sees it.
     #[must_use]
     pub fn make_shaped(&self, form: &Form, shape: impl FnOnce(&mut Sketch)) -> Forged {
-        let key = key(form.algorithm);
+        let key = form.key();
         let leaf = match form.material {
             Material::Key => None,
-            _ => Some(self.leaf(form, &key, shape)),
+            _ => Some(self.leaf(form, &*key, shape)),
         };
-        self.assemble(form, &key, leaf)
+        self.assemble(form, &*key, leaf)
     }
 
     /// Returns a ten-minute certificate for `key`.
@@ -220,7 +221,7 @@ impl Forge {
 
     /// Signs, logs and stamps with a key and its certificate.
     #[must_use]
-    pub fn assemble(&self, form: &Form, key: &EphemeralKey, leaf: Option<Vec<u8>>) -> Forged {
+    pub fn assemble(&self, form: &Form, key: &dyn Signer, leaf: Option<Vec<u8>>) -> Forged {
         let mut all = self.assemble_many(form, key, leaf, 1);
         Forged {
             bundle: all.swap_remove(0),
@@ -231,18 +232,18 @@ impl Forge {
     /// Makes bundles that share one certificate, or key, and one checkpoint of each log.
     #[must_use]
     pub fn make_many(&self, form: &Form, count: usize) -> Vec<Value> {
-        let key = key(form.algorithm);
+        let key = form.key();
         let leaf = match form.material {
             Material::Key => None,
-            _ => Some(self.leaf(form, &key, |_| {})),
+            _ => Some(self.leaf(form, &*key, |_| {})),
         };
-        self.assemble_many(form, &key, leaf, count)
+        self.assemble_many(form, &*key, leaf, count)
     }
 
     fn assemble_many(
         &self,
         form: &Form,
-        key: &EphemeralKey,
+        key: &dyn Signer,
         leaf: Option<Vec<u8>>,
         count: usize,
     ) -> Vec<Value> {
@@ -253,7 +254,7 @@ impl Forge {
             What::Statement => envelope::pae(IN_TOTO, &payload),
         };
         let signatures: Vec<Vec<u8>> = (0..count).map(|_| sign(key, &message)).collect();
-        let hash = form.algorithm.hash().unwrap_or(DigestAlgorithm::Sha256);
+        let hash = form.hash();
         // 2. The entries, for each log those of all signatures.
         let parts = |signature| log::BodyParts {
             pem: match &leaf {
@@ -312,7 +313,7 @@ impl Forge {
     }
 
     /// Returns the policy that accepts a bundle of this form, and asks for everything that it has.
-    fn policy(&self, form: &Form, key: &EphemeralKey) -> Policy {
+    fn policy(&self, form: &Form, key: &dyn Signer) -> Policy {
         let mut policy = match form.material {
             Material::Key => Policy::for_keys(vec![ManagedKey::from(key.public_key().clone())]),
             _ => Policy::for_certificates(rule(&SIGNER)),

@@ -112,6 +112,27 @@ fn the_hash_of_a_message_signature_follows_the_key() {
 }
 
 #[test]
+fn a_key_on_p_384_signs_over_sha_256_only_where_rekor_v1_recorded_so() {
+    let form = form("v0.1 chain, message, P-384 over SHA-256");
+    Bench::with(&form).accepted();
+    // A signature over SHA-384 that the log has under SHA-256.
+    let forge = forge::Forge::new();
+    let key = forge::key(KeyDetails::EcdsaP384Sha384);
+    let leaf = forge.leaf(&form, &key, |_| {});
+    let good = forge.assemble(&form, &key, Some(leaf));
+    let verdict = report(&forge.trusted_root(), &good.bundle, &good.policy).verdict;
+    let unsigned = VerifyError::Signature(KeyError::BadSignature);
+    assert_eq!(verdict.unwrap_err(), unsigned);
+    // A signature over SHA-256 of which the log says nothing.
+    let alone = Form {
+        material: Material::Key,
+        entries: Vec::new(),
+        ..form
+    };
+    assert_eq!(Bench::with(&alone).refused(), unsigned);
+}
+
+#[test]
 fn a_key_may_sign_in_another_way_only_where_the_policy_says_so() {
     use aws_lc_rs::encoding::AsDer as _;
     use aws_lc_rs::rand::SystemRandom;
