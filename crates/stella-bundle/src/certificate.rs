@@ -9,12 +9,13 @@ mod extensions;
 pub use claim::Claim;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use const_oid::ObjectIdentifier;
 
 use crate::asn1::{self, Asn1Error, Reader, tag};
-use crate::key::{KeyError, PublicKey, Scheme};
-use crate::memo::Memo;
+use crate::key::{KeyError, PublicKey, Scheme, sha256};
+use crate::memo::{Fact, Memo};
 use crate::time::UnixTime;
 
 /// Certificates larger than this are refused; Fulcio's are about 2 KiB.
@@ -174,9 +175,11 @@ struct Place {
 }
 
 /// A parsed certificate. It is well-formed; that says nothing about trust.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Certificate {
     der: Vec<u8>,
+    /// SHA-256 of `der`, once someone asked.
+    fingerprint: OnceLock<[u8; 32]>,
     tbs: Range<usize>,
     issuer: Range<usize>,
     subject: Range<usize>,
@@ -193,6 +196,15 @@ pub struct Certificate {
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
 }
+
+impl PartialEq for Certificate {
+    /// Everything else is read from these bytes.
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
 
 impl Certificate {
     /// Reads one DER certificate.
@@ -268,12 +280,18 @@ impl Certificate {
                 })
                 .collect(),
             der: der.to_vec(),
+            fingerprint: OnceLock::new(),
         })
     }
 
     /// Returns the DER bytes as they were given.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// Returns SHA-256 of the DER bytes, 32 bytes.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        self.fingerprint.get_or_init(|| sha256(&self.der))
     }
 
     /// Returns the signed part, DER of TBSCertificate.
@@ -318,10 +336,11 @@ impl Certificate {
         &self.public_key
     }
 
-    /// Makes the certified key ready for many signatures.
-    #[must_use]
-    pub fn prepared(mut self) -> Self {
+    /// Makes the certificate ready for many questions: its key for many signatures, its name, which is SHA-256 of its
+    /// DER, for being looked up.
+    pub(crate) fn prepared(mut self, fingerprint: [u8; 32]) -> Self {
         self.public_key.prepare();
+        self.fingerprint = fingerprint.into();
         self
     }
 
@@ -401,7 +420,12 @@ impl Certificate {
 
     /// Says whether `issuer` signed this certificate: names, key identifiers and the signature agree.
     pub fn is_signed_by(&self, issuer: &Self, memo: &Memo) -> bool {
-        self.may_be_issued_by(issuer) && self.verify_signature(issuer.public_key(), memo).is_ok()
+        let issued = || Fact::Issued {
+            certificate: *self.fingerprint(),
+            issuer: *issuer.fingerprint(),
+        };
+        let verify = || self.verify_signature(issuer.public_key());
+        self.may_be_issued_by(issuer) && memo.once(issued, verify).is_ok()
     }
 
     /// Says whether names and key identifiers let `issuer` be the issuer.
@@ -417,14 +441,9 @@ impl Certificate {
     ///
     /// # Errors
     /// `UnsupportedSignature`, `SchemeMismatch`, `BadSignature`.
-    pub fn verify_signature(&self, issuer_key: &PublicKey, memo: &Memo) -> Result<(), KeyError> {
-        let scheme = self.scheme.clone()?;
-        memo.verify(
-            issuer_key,
-            scheme,
-            self.to_be_signed(),
-            &self.der[self.signature.clone()],
-        )
+    pub fn verify_signature(&self, issuer_key: &PublicKey) -> Result<(), KeyError> {
+        let signature = &self.der[self.signature.clone()];
+        issuer_key.verify_with(self.scheme.clone()?, self.to_be_signed(), signature)
     }
 
     /// Returns what Fulcio wrote for `claim`, none where it is absent or not text.

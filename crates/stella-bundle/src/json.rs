@@ -4,7 +4,7 @@
 //! URL-safe base64 with or without padding, and `null` as absent. Duplicate and unknown names are refused.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine as _;
@@ -300,7 +300,7 @@ impl<'de> Visitor<'de> for Unambiguous {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         while let Some(Name(name)) = map.next_key::<Name<'_>>()? {
             if let Some(twice) = seen.replace(name) {
                 return Err(de::Error::custom(format_args!(

@@ -7,12 +7,11 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use stella_tlog::checkpoint::Checkpoint;
 use stella_tlog::note::Note;
 
 use crate::certificate::{Certificate, CertificateError};
-use crate::key::{KeyError, PublicKey, Scheme};
+use crate::key::sha256;
 use crate::verify::EntryError;
 
 /// A verified checkpoint with its signatures.
@@ -25,11 +24,28 @@ const MOST: usize = 4096;
 #[derive(Default)]
 pub struct Memo(Option<RefCell<Known>>);
 
+/// What a good signature said. Certificates are named by SHA-256 of their DER, logs by their ids, 32 bytes each.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) enum Fact {
+    /// The issuer's key signed the certificate.
+    Issued {
+        certificate: [u8; 32],
+        issuer: [u8; 32],
+    },
+    /// The CT log signed the certificate's SCT at `index`, counted from 0.
+    Promised {
+        certificate: [u8; 32],
+        issuer: [u8; 32],
+        log: [u8; 32],
+        index: usize,
+    },
+}
+
 #[derive(Default)]
 struct Known {
-    certificates: HashMap<Vec<u8>, Arc<Certificate>>,
-    /// SHA-256 of key, scheme, message and signature of each good signature.
-    signatures: HashSet<[u8; 32]>,
+    /// By the SHA-256 of their DER.
+    certificates: HashMap<[u8; 32], Arc<Certificate>>,
+    facts: HashSet<Fact>,
     /// By the log's id and the note's text.
     checkpoints: HashMap<Vec<u8>, HashMap<String, Head>>,
 }
@@ -45,42 +61,41 @@ impl Memo {
         let Some(known) = &self.0 else {
             return Certificate::parse(der).map(Arc::new);
         };
-        if let Some(certificate) = known.borrow().certificates.get(der) {
+        let fingerprint = sha256(der);
+        if let Some(certificate) = known.borrow().certificates.get(&fingerprint) {
             return Ok(Arc::clone(certificate));
         }
-        let certificate = Arc::new(Certificate::parse(der)?.prepared());
+        let certificate = Arc::new(Certificate::parse(der)?.prepared(fingerprint));
         let certificates = &mut known.borrow_mut().certificates;
         if certificates.len() >= MOST {
             certificates.clear();
         }
-        certificates.insert(der.to_vec(), Arc::clone(&certificate));
+        certificates.insert(fingerprint, Arc::clone(&certificate));
         Ok(certificate)
     }
 
-    /// Verifies a signature that other bundles may carry too, once.
+    /// Verifies what other bundles may rest on too, once. A failure is not remembered.
     ///
     /// # Errors
-    /// As [`PublicKey::verify_with`].
-    pub(crate) fn verify(
+    /// Those of `verify`.
+    pub(crate) fn once<E>(
         &self,
-        key: &PublicKey,
-        scheme: Scheme,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), KeyError> {
+        fact: impl FnOnce() -> Fact,
+        verify: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let Some(known) = &self.0 else {
-            return key.verify_with(scheme, message, signature);
+            return verify();
         };
-        let name = name_of(key, scheme, message, signature);
-        if known.borrow().signatures.contains(&name) {
+        let fact = fact();
+        if known.borrow().facts.contains(&fact) {
             return Ok(());
         }
-        key.verify_with(scheme, message, signature)?;
-        let signatures = &mut known.borrow_mut().signatures;
-        if signatures.len() >= MOST {
-            signatures.clear();
+        verify()?;
+        let facts = &mut known.borrow_mut().facts;
+        if facts.len() >= MOST {
+            facts.clear();
         }
-        signatures.insert(name);
+        facts.insert(fact);
         Ok(())
     }
 
@@ -111,17 +126,4 @@ impl Memo {
         log.insert(envelope.to_owned(), Arc::clone(&head));
         Ok(head)
     }
-}
-
-/// Names a signature: each part is preceded by its length, so that no two triples have one name.
-fn name_of(key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> [u8; 32] {
-    let mut name = digest::Context::new(&digest::SHA256);
-    name.update(format!("{scheme:?}\n").as_bytes());
-    for part in [key.spki(), message, signature] {
-        name.update(&(part.len() as u64).to_be_bytes());
-        name.update(part);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(name.finish().as_ref());
-    out
 }

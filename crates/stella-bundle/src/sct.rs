@@ -4,7 +4,6 @@ use crate::asn1::{self, Asn1Error, Reader, tag};
 use crate::certificate::{Certificate, SCT_LIST};
 use crate::digest::DigestAlgorithm;
 use crate::key::{KeyError, PublicKey, Scheme, sha256};
-use crate::memo::Memo;
 use crate::time::UnixTime;
 
 /// More SCTs in one certificate than this are refused; browsers ask for two or three, Sigstore for one.
@@ -115,13 +114,13 @@ impl Sct {
         log_key: &PublicKey,
         certificate: &Certificate,
         issuer_key: &PublicKey,
-        memo: &Memo,
     ) -> Result<(), SctError> {
         let scheme = self.scheme()?;
         let tbs = tbs_without_scts(certificate)?;
         let issuer = sha256(issuer_key.spki());
         let signed = signed_data(self.timestamp, &issuer, &tbs, &self.extensions);
-        memo.verify(log_key, scheme, &signed, &self.signature)
+        log_key
+            .verify_with(scheme, &signed, &self.signature)
             .map_err(|error| match error {
                 KeyError::SchemeMismatch { .. } => SctError::UnsupportedAlgorithm {
                     hash: self.hash,

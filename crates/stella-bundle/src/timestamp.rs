@@ -31,6 +31,9 @@ pub const SIGNING_CERTIFICATE: ObjectIdentifier =
 /// id-aa-signingCertificateV2 (RFC 5035 §3).
 pub const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 const RSA_ENCRYPTION: ObjectIdentifier = crate::key::RSA_ENCRYPTION;
 
 /// The ways in which a timestamp is not usable.
@@ -247,23 +250,24 @@ impl SignedTimestamp {
 
     fn require_attributes(&self, signer: &Certificate) -> Result<(), TimestampError> {
         let missing = |attribute| TimestampError::SignedAttribute { attribute };
-        let content_type = self.attribute(&CONTENT_TYPE)?;
+        let [content_type, digest, v2, v1] = self.attributes([
+            &CONTENT_TYPE,
+            &MESSAGE_DIGEST,
+            &SIGNING_CERTIFICATE_V2,
+            &SIGNING_CERTIFICATE,
+        ])?;
         if content_type.and_then(|value| value.to_oid().ok()) != Some(TST_INFO) {
             return Err(missing(SignedAttribute::ContentType));
         }
-        let digest = self
-            .attribute(&MESSAGE_DIGEST)?
-            .filter(|value| value.tag == tag::OCTET_STRING);
+        let digest = digest.filter(|value| value.tag == tag::OCTET_STRING);
         if digest.map(|value| value.content) != Some(self.digest.digest(&self.tst_info).bytes()) {
             return Err(missing(SignedAttribute::MessageDigest));
         }
         // spec: RFC 3161 §2.4.2 and RFC 5816 §2.2.1: the token names its signer's certificate by hash.
-        let named = match self.attribute(&SIGNING_CERTIFICATE_V2)? {
-            Some(value) => names_certificate_v2(value, signer)?,
-            None => match self.attribute(&SIGNING_CERTIFICATE)? {
-                Some(value) => names_certificate_v1(value, signer)?,
-                None => false,
-            },
+        let named = match (v2, v1) {
+            (Some(value), _) => names_certificate_v2(value, signer)?,
+            (None, Some(value)) => names_certificate_v1(value, signer)?,
+            (None, None) => false,
         };
         if named {
             Ok(())
@@ -272,25 +276,28 @@ impl SignedTimestamp {
         }
     }
 
-    /// Finds the only value of a signed attribute; one that stands twice is as good as missing.
-    fn attribute(&self, id: &ObjectIdentifier) -> Result<Option<Tlv<'_>>, Asn1Error> {
+    /// Finds the only value of each signed attribute; one that stands twice is as good as missing.
+    fn attributes<const N: usize>(
+        &self,
+        wanted: [&ObjectIdentifier; N],
+    ) -> Result<[Option<Tlv<'_>>; N], Asn1Error> {
         let mut list = Reader::new(&self.signed_attributes)
             .expect(tag::SET)?
             .reader();
-        let mut found = None;
+        let mut values = [None; N];
+        let mut seen = [false; N];
         while !list.is_empty() {
             let mut attribute = list.sequence()?;
-            let this = attribute.expect(tag::OID)?.content == id.as_bytes();
-            let mut values = attribute.expect(tag::SET)?.reader();
-            let value = values.tlv()?;
-            if this && (found.is_some() || !values.is_empty()) {
-                return Ok(None);
-            }
-            if this {
-                found = Some(value);
+            let id = attribute.expect(tag::OID)?.content;
+            let mut held = attribute.expect(tag::SET)?.reader();
+            let value = held.tlv()?;
+            if let Some(at) = wanted.iter().position(|each| each.as_bytes() == id) {
+                let is_only = held.is_empty() && !seen[at];
+                values[at] = is_only.then_some(value);
+                seen[at] = true;
             }
         }
-        Ok(found)
+        Ok(values)
     }
 }
 
@@ -415,20 +422,21 @@ fn read_scheme(element: Tlv<'_>) -> Result<TokenScheme, TimestampError> {
 
 /// Reads the AlgorithmIdentifier of a hash; SHA-1 and weaker are not in the family.
 pub fn read_digest_algorithm(element: Tlv<'_>) -> Result<DigestAlgorithm, TimestampError> {
-    let algorithm = element.reader().tlv()?.to_oid()?;
-    DigestAlgorithm::ALL
-        .into_iter()
-        .find(|each| digest_oid(*each) == algorithm)
-        .ok_or(TimestampError::UnsupportedAlgorithm { algorithm })
+    match element.reader().tlv()?.to_oid()? {
+        SHA256 => Ok(DigestAlgorithm::Sha256),
+        SHA384 => Ok(DigestAlgorithm::Sha384),
+        SHA512 => Ok(DigestAlgorithm::Sha512),
+        algorithm => Err(TimestampError::UnsupportedAlgorithm { algorithm }),
+    }
 }
 
 /// Returns the OID of a hash (RFC 5754).
 pub const fn digest_oid(algorithm: DigestAlgorithm) -> ObjectIdentifier {
-    ObjectIdentifier::new_unwrap(match algorithm {
-        DigestAlgorithm::Sha256 => "2.16.840.1.101.3.4.2.1",
-        DigestAlgorithm::Sha384 => "2.16.840.1.101.3.4.2.2",
-        DigestAlgorithm::Sha512 => "2.16.840.1.101.3.4.2.3",
-    })
+    match algorithm {
+        DigestAlgorithm::Sha256 => SHA256,
+        DigestAlgorithm::Sha384 => SHA384,
+        DigestAlgorithm::Sha512 => SHA512,
+    }
 }
 
 /// Reads `YYYYMMDDhhmmss[.f…]Z` (RFC 3161 §2.4.2: no trailing zeros, no empty fraction).
@@ -468,7 +476,10 @@ fn names_certificate_v2(value: Tlv<'_>, certificate: &Certificate) -> Result<boo
         None => DigestAlgorithm::Sha256,
     };
     let hash = id.expect(tag::OCTET_STRING)?.content;
-    Ok(algorithm.digest(certificate.der()).bytes() == hash)
+    Ok(match algorithm {
+        DigestAlgorithm::Sha256 => certificate.fingerprint() == hash,
+        other => other.digest(certificate.der()).bytes() == hash,
+    })
 }
 
 /// Says whether the first ESSCertID is the SHA-1 of `certificate` (RFC 2634 §5.4.1).

@@ -12,7 +12,6 @@ use http::{HeaderMap, StatusCode, header};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::issue::certificate::{CertificateTemplate, Extension, Name, Serial, Subject};
 use stella_bundle::key::PublicKey;
-use stella_bundle::memo::Memo;
 use stella_bundle::pem;
 use stella_bundle::sct::Sct;
 use stella_bundle::time::UnixTime;
@@ -192,13 +191,12 @@ impl Fulcio {
         let authority = &self.instance.intermediate.certificate;
         let certificate = Certificate::parse(der).map_err(internal)?;
         certificate
-            .verify_signature(authority.public_key(), &Memo::default())
+            .verify_signature(authority.public_key())
             .map_err(internal)?;
         sct.verify(
             self.instance.ct.public_key(),
             &certificate,
             authority.public_key(),
-            &Memo::default(),
         )
         .map_err(internal)?;
         Ok(certificate)

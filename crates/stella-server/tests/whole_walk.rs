@@ -9,7 +9,6 @@ use stella_bundle::certificate::{AlternativeName, Certificate, Claim};
 use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::entry::{EntryVerifier, HashedRekord};
 use stella_bundle::envelope::{Envelope, EnvelopeSignature};
-use stella_bundle::memo::Memo;
 use stella_bundle::sct;
 use stella_bundle::timestamp::SignedTimestamp;
 use stella_bundle::trusted_root::TrustedRoot;
@@ -46,13 +45,9 @@ async fn a_certificate_names_the_tokens_holder_and_verifies_up_to_the_trusted_ro
         panic!("three certificates")
     };
     assert!(leaf.public_key() == key.public_key());
-    leaf.verify_signature(intermediate.public_key(), &Memo::default())
-        .unwrap();
-    intermediate
-        .verify_signature(root.public_key(), &Memo::default())
-        .unwrap();
-    root.verify_signature(root.public_key(), &Memo::default())
-        .unwrap();
+    leaf.verify_signature(intermediate.public_key()).unwrap();
+    intermediate.verify_signature(root.public_key()).unwrap();
+    root.verify_signature(root.public_key()).unwrap();
     assert!(leaf.may_be_issued_by(intermediate) && intermediate.may_be_issued_by(root));
 
     let name = format!("{URL}/local/demo/.github/workflows/stella.yml@refs/heads/main");
@@ -85,7 +80,7 @@ async fn a_certificate_names_the_tokens_holder_and_verifies_up_to_the_trusted_ro
     assert_eq!(scts.len(), 1);
     assert_eq!(scts[0].log_id.as_slice(), trusted.ctlogs[0].log_id.key_id);
     scts[0]
-        .verify(&ct_key, leaf, intermediate.public_key(), &Memo::default())
+        .verify(&ct_key, leaf, intermediate.public_key())
         .unwrap();
     assert_eq!(scts[0].extensions, [0, 0, 5, 0, 0, 0, 0, 0]);
 }
@@ -228,7 +223,6 @@ async fn a_timestamp_is_over_the_digest_and_by_the_trusted_authority() {
             Certificate::parse(&chain[1].raw_bytes)
                 .unwrap()
                 .public_key(),
-            &Memo::default(),
         )
         .unwrap();
 }

@@ -43,6 +43,13 @@ impl Hash {
         &self.0
     }
 
+    /// Takes a digest of SHA-256.
+    fn of(digest: &digest::Digest) -> Self {
+        let mut bytes = [0; Self::SIZE];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+
     /// Parses standard base64 with padding; exactly 44 characters.
     ///
     /// # Errors
@@ -111,7 +118,7 @@ pub fn node(left: &Hash, right: &Hash) -> Hash {
     let mut preimage = [NODE_PREFIX; 1 + 2 * Hash::SIZE];
     preimage[1..=Hash::SIZE].copy_from_slice(&left.0);
     preimage[1 + Hash::SIZE..].copy_from_slice(&right.0);
-    sha256(&[&preimage])
+    Hash::of(&digest::digest(&digest::SHA256, &preimage))
 }
 
 /// Hashes the parts in order, as if they were one string.
@@ -120,9 +127,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> Hash {
     for part in parts {
         context.update(part);
     }
-    let mut bytes = [0; Hash::SIZE];
-    bytes.copy_from_slice(context.finish().as_ref());
-    Hash(bytes)
+    Hash::of(&context.finish())
 }
 
 #[cfg(test)]

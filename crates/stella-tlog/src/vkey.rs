@@ -3,8 +3,10 @@
 //! Which signatures of a note are looked at is decided in `note`; `note` also exports these types.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -166,11 +168,27 @@ pub enum VerifierKeyError {
 /// A public key together with its name and signature type: all that tells whose signature in a note is good.
 ///
 /// It prints as a vkey (`name+id+base64`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct VerifierKey {
     name: KeyName,
     signature_type: SignatureType,
     public_key: Vec<u8>,
+    /// The backend's form of the key, from the first signature on; none when the backend refuses the key.
+    parsed: OnceLock<Option<Arc<ParsedPublicKey>>>,
+}
+
+impl PartialEq for VerifierKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for VerifierKey {}
+
+impl Hash for VerifierKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
 }
 
 impl VerifierKey {
@@ -191,7 +209,13 @@ impl VerifierKey {
             name,
             signature_type,
             public_key: public_key.to_vec(),
+            parsed: OnceLock::new(),
         })
+    }
+
+    /// What makes two keys the same.
+    fn parts(&self) -> (&KeyName, SignatureType, &[u8]) {
+        (&self.name, self.signature_type, &self.public_key)
     }
 
     /// Parses a vkey.
@@ -294,7 +318,14 @@ impl VerifierKey {
 
     /// Says whether the bare signature is the bare key's over the message.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithm: &'static dyn VerificationAlgorithm = match self.signature_type {
+        let parse = || ParsedPublicKey::new(self.algorithm(), &self.public_key).ok();
+        let key = self.parsed.get_or_init(|| parse().map(Arc::new));
+        key.as_ref()
+            .is_some_and(|key| key.verify_sig(message, signature).is_ok())
+    }
+
+    fn algorithm(&self) -> &'static dyn VerificationAlgorithm {
+        match self.signature_type {
             SignatureType::CosignatureEd25519 | SignatureType::Ed25519 => &signature::ED25519,
             SignatureType::CosignatureMlDsa44 => &signature::ML_DSA_44,
             SignatureType::Ecdsa if self.public_key.starts_with(&P384_SPKI) => {
@@ -302,10 +333,7 @@ impl VerifierKey {
             }
             SignatureType::Ecdsa | SignatureType::TreeHead => &signature::ECDSA_P256_SHA256_ASN1,
             SignatureType::Rsa => &signature::RSA_PKCS1_2048_8192_SHA256,
-        };
-        UnparsedPublicKey::new(algorithm, &self.public_key)
-            .verify(message, signature)
-            .is_ok()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::trust::Trust;
 use crate::certificate::Certificate;
 use crate::chain::{ChainError, Path, Purpose};
 use crate::identity;
-use crate::memo::Memo;
+use crate::memo::{Fact, Memo};
 use crate::sct;
 use crate::time::UnixTime;
 
@@ -27,9 +27,7 @@ pub(super) fn find_path<'a>(
             found: leaf.names().len(),
         });
     }
-    let mut refusal = ChainError::UnknownIssuer {
-        issuer: leaf.issuer_text(),
-    };
+    let mut refusal = None;
     // One chain may be listed several times, with different windows: any that fits will do.
     for authority in trust.authorities() {
         let Ok(path) = Path::find(leaf, intermediates, std::slice::from_ref(authority), memo)
@@ -42,10 +40,13 @@ pub(super) fn find_path<'a>(
         };
         match times.iter().try_for_each(holds_at) {
             Ok(()) => return Ok(path),
-            Err(error) => refusal = error,
+            Err(error) => refusal = Some(error),
         }
     }
-    Err(refusal.into())
+    let unknown = || ChainError::UnknownIssuer {
+        issuer: leaf.issuer_text(),
+    };
+    Err(refusal.unwrap_or_else(unknown).into())
 }
 
 /// Verifies the embedded SCTs: one by a known log in service is needed, and no such log's may have a bad signature.
@@ -63,7 +64,7 @@ pub(super) fn verify_scts(
     let scts = sct::embedded(leaf)?;
     let mut known = 0;
     let mut retired = None;
-    for each in &scts {
+    for (index, each) in scts.iter().enumerate() {
         let logs: Vec<_> = trust
             .ct_logs()
             .iter()
@@ -85,7 +86,15 @@ pub(super) fn verify_scts(
             retired = Some(VerifyError::SctLogNotValidAt { validity, time });
             continue;
         }
-        each.verify(&log.key, leaf, path.issuer().public_key(), memo)?;
+        let issuer = path.issuer();
+        let promised = || Fact::Promised {
+            certificate: *leaf.fingerprint(),
+            issuer: *issuer.fingerprint(),
+            log: log.id,
+            index,
+        };
+        let verify = || each.verify(&log.key, leaf, issuer.public_key());
+        memo.once(promised, verify)?;
         known += 1;
     }
     match (known, retired) {

@@ -119,6 +119,9 @@ pub(super) fn verify_entries(
             }
             Err(error) => return Err(VerifyError::Entry { index, error }),
         }
+        if fact.origin.is_empty() {
+            fact.origin = hex::encode(&entry.log_id.key_id);
+        }
         record.facts.entries.push(fact);
     }
     // Two entries of one log are one witness.
@@ -244,7 +247,8 @@ pub(super) fn find_log<'a>(
 fn verify_checkpoint(log: &Log, envelope: &str) -> Result<(Note, Checkpoint), EntryError> {
     let note = Note::parse(envelope)?;
     let checkpoint = Checkpoint::parse(&note.text)?;
-    note.verify(&checkpoint_key(log, &checkpoint)?)?;
+    let key = checkpoint_key(log, &checkpoint)?;
+    note.verify(&key)?;
     Ok((note, checkpoint))
 }
 
@@ -252,7 +256,7 @@ fn verify_checkpoint(log: &Log, envelope: &str) -> Result<(Note, Checkpoint), En
 ///
 /// An Ed25519 log's id is a hash over its origin, so the id binds the name; for other keys the trusted root's address
 /// does. Rekor v1 signs as its host and writes `HOST - TREE` into the origin.
-fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<VerifierKey, EntryError> {
+fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<Arc<VerifierKey>, EntryError> {
     let mismatch = || EntryError::OriginMismatch {
         origin: checkpoint.origin.clone(),
     };
@@ -265,6 +269,11 @@ fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<VerifierKey, Ent
         SignatureType::Ecdsa => without_tree(&checkpoint.origin),
         _ => &checkpoint.origin,
     };
+    if let Some(key) = log.checkpoint_key.get()
+        && key.name().as_str() == name
+    {
+        return Ok(Arc::clone(key));
+    }
     let key = KeyName::new(name)
         .ok()
         .and_then(|name| VerifierKey::new(name, signature_type, bytes).ok())
@@ -275,6 +284,9 @@ fn checkpoint_key(log: &Log, checkpoint: &Checkpoint) -> Result<VerifierKey, Ent
     if signature_type == SignatureType::Ecdsa && !is_host_of(&log.url, name) {
         return Err(mismatch());
     }
+    let key = Arc::new(key);
+    // A log has one origin: the first that was seen to be its own is kept.
+    log.checkpoint_key.get_or_init(|| Arc::clone(&key));
     Ok(key)
 }
 

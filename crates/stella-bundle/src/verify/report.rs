@@ -194,7 +194,7 @@ impl LogFact {
     /// Returns what an entry says of itself; nothing of it is verified yet.
     pub(super) fn of(entry: &LogEntry) -> Self {
         Self {
-            origin: hex::encode(&entry.log_id.key_id),
+            origin: String::new(),
             kind: entry.kind_version.clone(),
             index: entry.log_index,
             evidence: None,

@@ -1,20 +1,55 @@
 //! Step 4: the signature over envelope or artifact.
 
+use std::cell::OnceCell;
+
 use super::error::VerifyError;
 use super::policy::Artifact;
 use super::{Case, Signer, body};
 use crate::bundle::{Bundle, Content};
 use crate::digest::{Digest, DigestAlgorithm};
-use crate::key::{KeyKind, Scheme};
+use crate::key::{KeyError, KeyKind, PublicKey, Scheme};
 
 /// What was signed, as far as it is known.
 pub(super) enum Message {
     /// The whole message: the envelope's pre-authentication encoding.
-    Whole(Vec<u8>),
+    Whole(Whole),
     /// Its digest by the signer's scheme.
     Digest(Digest),
     /// Neither artifact nor digest of the right kind is known.
     Unknown,
+}
+
+/// A message and its digest, which log entry and signature ask for.
+pub(super) struct Whole {
+    bytes: Vec<u8>,
+    digest: OnceCell<Digest>,
+}
+
+impl From<Vec<u8>> for Whole {
+    fn from(bytes: Vec<u8>) -> Self {
+        let digest = OnceCell::new();
+        Self { bytes, digest }
+    }
+}
+
+impl Whole {
+    /// Returns the digest; the first algorithm asked for is the scheme's, nearly always.
+    fn digest(&self, algorithm: DigestAlgorithm) -> Digest {
+        let compute = || algorithm.digest(&self.bytes);
+        let first = self.digest.get_or_init(compute);
+        if first.algorithm() == algorithm {
+            first.clone()
+        } else {
+            compute()
+        }
+    }
+
+    fn verify(&self, key: &PublicKey, scheme: Scheme, signature: &[u8]) -> Result<(), KeyError> {
+        match scheme.hash() {
+            Some(hash) => key.verify_digest(scheme, &self.digest(hash), signature),
+            None => key.verify_with(scheme, &self.bytes, signature),
+        }
+    }
 }
 
 impl Message {
@@ -26,7 +61,7 @@ impl Message {
     /// Returns the digest by this algorithm, as far as it is known.
     pub(super) fn digest_by(&self, algorithm: DigestAlgorithm) -> Option<Digest> {
         match self {
-            Self::Whole(bytes) => Some(algorithm.digest(bytes)),
+            Self::Whole(whole) => Some(whole.digest(algorithm)),
             Self::Digest(digest) if digest.algorithm() == algorithm => Some(digest.clone()),
             Self::Digest(_) | Self::Unknown => None,
         }
@@ -59,8 +94,8 @@ pub(super) fn scheme(bundle: &Bundle, signer: &Signer<'_>) -> Scheme {
 /// Returns what the signature covers.
 pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, signer: &Signer<'_>) -> Message {
     match &bundle.content {
-        Content::Envelope(envelope) => Message::Whole(envelope.to_be_signed()),
-        Content::SimpleSigning { payload, .. } => Message::Whole(payload.clone()),
+        Content::Envelope(envelope) => Message::Whole(envelope.to_be_signed().into()),
+        Content::SimpleSigning { payload, .. } => Message::Whole(payload.clone().into()),
         Content::Message { digest: noted, .. } => {
             let algorithm = scheme(bundle, signer).hash();
             let given = algorithm.and_then(|algorithm| artifact.digest(algorithm));
@@ -88,7 +123,7 @@ pub(super) fn verify(case: &Case<'_>) -> Result<(), VerifyError> {
         require_noted(noted, case.artifact)?;
     }
     match case.message {
-        Message::Whole(bytes) => Ok(key.verify_with(scheme, bytes, signature)?),
+        Message::Whole(whole) => Ok(whole.verify(key, scheme, signature)?),
         Message::Digest(digest) => Ok(key.verify_digest(scheme, digest, signature)?),
         Message::Unknown => match (case.artifact, scheme.hash()) {
             (Artifact::Bytes(bytes), _) => Ok(key.verify_with(scheme, bytes, signature)?),

@@ -1,8 +1,12 @@
 //! A trusted root made ready: keys parsed, chains linked, once. What cannot be used is set aside and said so.
 
+use std::sync::{Arc, OnceLock};
+
+use stella_tlog::note::VerifierKey;
+
 use crate::certificate::{Certificate, CertificateError};
 use crate::chain::{Authority, AuthorityError};
-use crate::key::{KeyError, PublicKey};
+use crate::key::{KeyError, PublicKey, sha256};
 use crate::time::Validity;
 use crate::trusted_root::{
     CertificateAuthority, RawCertificate, TimeRange, TransparencyLog, TrustedRoot,
@@ -42,6 +46,8 @@ pub struct Log {
     pub validity: Validity,
     /// Its address, for reports and for the origin of ECDSA logs.
     pub url: String,
+    /// The key under the name of its checkpoints, once one was seen.
+    pub(super) checkpoint_key: OnceLock<Arc<VerifierKey>>,
 }
 
 /// An entry of the trusted root that cannot be used; the rest is.
@@ -175,8 +181,10 @@ fn validity(range: Option<&TimeRange>) -> Result<Validity, UnusableReason> {
 
 fn authority(entry: &CertificateAuthority) -> Result<Authority, UnusableReason> {
     let validity = validity(entry.valid_for.as_ref())?;
-    let parse =
-        |raw: &RawCertificate| Certificate::parse(&raw.raw_bytes).map(Certificate::prepared);
+    let parse = |raw: &RawCertificate| {
+        let certificate = Certificate::parse(&raw.raw_bytes)?;
+        Ok::<_, CertificateError>(certificate.prepared(sha256(&raw.raw_bytes)))
+    };
     let certificates: Result<Vec<_>, _> = entry.cert_chain.certificates.iter().map(parse).collect();
     Ok(Authority::new(certificates?, validity, &entry.uri)?)
 }
@@ -204,5 +212,6 @@ fn log(entry: &TransparencyLog) -> Result<Log, UnusableReason> {
         key,
         validity,
         url: entry.base_url.clone(),
+        checkpoint_key: OnceLock::new(),
     })
 }
