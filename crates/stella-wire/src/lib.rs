@@ -9,6 +9,7 @@ pub mod fulcio;
 pub mod limits;
 pub mod oidc;
 pub mod problem;
+pub mod registry;
 pub mod rekor;
 pub mod transport;
 pub mod tsa;
