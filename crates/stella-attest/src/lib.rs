@@ -7,4 +7,5 @@ pub mod file;
 pub mod session;
 pub mod shelf;
 pub mod sign;
+pub mod storage;
 pub mod verify;

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stella_bundle::digest::Digest;
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::json::{self, JsonError};
 
 use super::MAX_MANIFEST;
@@ -141,6 +142,47 @@ impl Descriptor {
     #[must_use]
     pub fn is_manifest(&self) -> bool {
         media::ALL_MANIFESTS.contains(&self.media_type.as_str())
+    }
+}
+
+/// A manifest's bytes as they came; its digest is over them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    /// What it came as.
+    pub media_type: String,
+    /// The digest of `bytes`.
+    pub digest: Digest,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+impl RawManifest {
+    /// Takes bytes and computes their SHA-256.
+    #[must_use]
+    pub fn new(media_type: &str, bytes: Bytes) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: DigestAlgorithm::Sha256.digest(&bytes),
+            bytes,
+        }
+    }
+
+    /// Reads what it says.
+    ///
+    /// # Errors
+    /// Any [`ManifestError`].
+    pub fn parse(&self) -> Result<Manifest, ManifestError> {
+        Manifest::parse(&self.bytes, &self.media_type)
+    }
+
+    /// Returns the descriptor: type, digest and size.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(
+            &self.media_type,
+            self.digest.clone(),
+            self.bytes.len() as u64,
+        )
     }
 }
 
@@ -387,8 +429,6 @@ mod digest_text {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use stella_bundle::digest::DigestAlgorithm;
-
     use super::*;
 
     fn descriptor() -> Descriptor {

@@ -12,7 +12,7 @@ mod refusal;
 
 pub use challenge::Challenge;
 pub use link::{next_page, write_next};
-pub use manifest::{Descriptor, Manifest, ManifestError, ManifestKind};
+pub use manifest::{Descriptor, Manifest, ManifestError, ManifestKind, RawManifest};
 pub use reference::{Reference, ReferenceError, is_repository, is_tag};
 pub use refusal::{Refusal, RefusalCode};
 

@@ -1,0 +1,70 @@
+//! Where images and what is attached to them lie: a repository of a registry, or an OCI layout on this machine.
+//!
+//! A use case that copies or collects speaks to this trait alone. Nothing here is believed: whoever reads compares
+//! digests, whoever writes is told what the bytes must be.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use stella_bundle::digest::Digest;
+use stella_client::error::ClientError;
+use stella_wire::registry::{Descriptor, RawManifest};
+
+/// An answer on its way; boxed, so that a `dyn Storage` can give it.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
+
+/// A part of a blob has at most so many bytes: what one transfer holds in memory.
+pub const PART: usize = 4 << 20;
+
+/// A place of manifests and blobs.
+pub trait Storage: Send + Sync {
+    /// Returns the name for people.
+    fn name(&self) -> String;
+
+    /// Fetches a manifest by tag or digest; none when the place has none such, and only then. A manifest that was asked
+    /// for by digest has it.
+    fn manifest<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<RawManifest>>;
+
+    /// Puts a manifest under a tag or its digest; what it names must be there already. It is durable on return.
+    fn put_manifest<'a>(&'a self, reference: &'a str, manifest: &'a RawManifest) -> Answer<'a, ()>;
+
+    /// Says whether a blob is there, whole.
+    fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, bool>;
+
+    /// Reads at most [`PART`] bytes of a blob, from an offset below its size on; never nothing.
+    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes>;
+
+    /// Begins to write a blob.
+    fn begin_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, Box<dyn BlobWriter + 'a>>;
+
+    /// Lists the manifests whose subject is `subject`, of every kind, without duplicates; empty when there are none. What
+    /// tags alone tell (own tags of attestations) is in the list too.
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> Answer<'a, Vec<Descriptor>>;
+
+    /// Lists all tags; empty when the place has none.
+    fn tags(&self) -> Answer<'_, Vec<String>>;
+}
+
+/// A blob that is being written. Dropped unfinished it leaves nothing that could be taken for the whole.
+pub trait BlobWriter: Send {
+    /// Returns how many bytes are there already: more than none when an interrupted transfer goes on.
+    fn written(&self) -> u64;
+
+    /// Adds a part.
+    fn write(&mut self, part: Bytes) -> Answer<'_, ()>;
+
+    /// Ends the blob: it appears only if its size and digest are those of its descriptor, and is durable on return.
+    fn finish<'a>(self: Box<Self>) -> Answer<'a, ()>
+    where
+        Self: 'a;
+}
+
+/// The ways in which a place is of no use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] ClientError),
+}
