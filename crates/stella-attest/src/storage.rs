@@ -9,7 +9,10 @@ use std::pin::Pin;
 use bytes::Bytes;
 use stella_bundle::digest::Digest;
 use stella_client::error::ClientError;
+use stella_client::registry::{Repository, Upload};
 use stella_wire::registry::{Descriptor, RawManifest};
+
+use crate::referrers::{self, Look};
 
 /// An answer on its way; boxed, so that a `dyn Storage` can give it.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
@@ -67,4 +70,78 @@ pub enum StorageError {
     /// A registry.
     #[error(transparent)]
     Registry(#[from] ClientError),
+}
+
+impl Storage for Repository {
+    fn name(&self) -> String {
+        self.to_string()
+    }
+
+    fn manifest<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<RawManifest>> {
+        Box::pin(async move { Ok(self.manifest(reference).await?) })
+    }
+
+    fn put_manifest<'a>(&'a self, reference: &'a str, manifest: &'a RawManifest) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let bytes = manifest.bytes.clone();
+            self.put_manifest(reference, &manifest.media_type, bytes)
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.has_blob(&blob.digest).await?) })
+    }
+
+    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
+        Box::pin(async move {
+            let end = blob.size.min(from + PART as u64);
+            Ok(self.blob_part(&blob.digest, from..end).await?)
+        })
+    }
+
+    fn begin_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, Box<dyn BlobWriter + 'a>> {
+        Box::pin(async move {
+            let upload = self.begin_upload().await?;
+            let digest = blob.digest.clone();
+            let writer: Box<dyn BlobWriter> = Box::new(BlobUpload { upload, digest });
+            Ok(writer)
+        })
+    }
+
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> Answer<'a, Vec<Descriptor>> {
+        Box::pin(async move {
+            let listed = referrers::list(self, subject, Look::Thorough).await?;
+            let descriptors = listed.referrers.into_iter().map(|each| each.descriptor);
+            Ok(descriptors.collect())
+        })
+    }
+
+    fn tags(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move { Ok(self.tags().await?) })
+    }
+}
+
+/// A blob on its way to a registry.
+struct BlobUpload {
+    upload: Upload,
+    digest: Digest,
+}
+
+impl BlobWriter for BlobUpload {
+    fn written(&self) -> u64 {
+        self.upload.written()
+    }
+
+    fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(self.upload.write(part).await?) })
+    }
+
+    fn finish<'a>(self: Box<Self>) -> Answer<'a, ()>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move { Ok(self.upload.finish(&self.digest, Bytes::new()).await?) })
+    }
 }

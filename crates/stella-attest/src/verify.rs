@@ -18,8 +18,16 @@ use crate::shelf::{Damage, Stored};
 /// Where a bundle was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// The index under the fallback tag of a registry.
+    FallbackIndex,
     /// A file that the caller named.
     File,
+    /// A tag of cosign before v3.
+    LegacyTag,
+    /// A tag of its own in a registry.
+    OwnTag,
+    /// The list of referrers of a registry.
+    Referrers,
     /// The shelf of this machine.
     Shelf,
 }
@@ -40,8 +48,8 @@ pub struct Candidate {
 pub enum Found {
     /// The bytes of a bundle, or why they are not to be had.
     Bytes(Result<Vec<u8>, Damage>),
-    /// Signature, certificate and payload in files of their own, put together.
-    Pieces(Box<Bundle>),
+    /// Signature, certificate and payload from places of their own, put together, or why they do not fit.
+    Pieces(Result<Box<Bundle>, LegacyError>),
 }
 
 impl Candidate {
@@ -244,6 +252,6 @@ impl Read {
 fn read(found: Found) -> Result<(Bundle, Form), Unjudged> {
     match found {
         Found::Bytes(bytes) => Ok(legacy::read(&bytes?)?),
-        Found::Pieces(bundle) => Ok((*bundle, Form::Legacy)),
+        Found::Pieces(bundle) => Ok((*bundle?, Form::Legacy)),
     }
 }

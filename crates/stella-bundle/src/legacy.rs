@@ -190,6 +190,20 @@ pub fn read_rekor_bundle(bytes: &[u8]) -> Result<LogEntry, LegacyError> {
     serde_json::from_slice::<RekorWords>(bytes)?.into_entry()
 }
 
+/// Reads the timestamp that cosign put into an annotation beside a signature (`pkg/cosign/bundle/tsa.go`): returns the
+/// TimeStampResp in DER.
+///
+/// # Errors
+/// `Json`.
+pub fn read_timestamp(bytes: &[u8]) -> Result<Vec<u8>, LegacyError> {
+    #[derive(Deserialize)]
+    struct Words {
+        #[serde(rename = "SignedRFC3161Timestamp", with = "json::base64_bytes")]
+        timestamp: Vec<u8>,
+    }
+    Ok(serde_json::from_slice::<Words>(bytes)?.timestamp)
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CosignWords {

@@ -22,6 +22,7 @@ use stella_wire::rekor::RekorError;
 use stella_wire::transport::TransportError;
 
 use crate::oidc::{ProviderError, TokenError};
+use crate::registry::RegistryProblem;
 use crate::retry;
 
 /// Who was asked.
@@ -32,6 +33,8 @@ pub enum Service {
     Fulcio,
     /// The token endpoint of a CI runner, or an issuer.
     OidcProvider,
+    /// The registry of images.
+    Registry,
     /// The transparency log.
     Rekor,
     /// Where trust files are fetched.
@@ -45,6 +48,7 @@ impl fmt::Display for Service {
         formatter.write_str(match self {
             Self::Fulcio => "the certificate authority (Fulcio)",
             Self::OidcProvider => "the OIDC provider",
+            Self::Registry => "the registry",
             Self::Rekor => "the transparency log (Rekor)",
             Self::Trust => "the trust configuration's server",
             Self::Tsa => "the timestamp authority",
@@ -168,6 +172,9 @@ pub enum AnswerProblem {
     /// Not OpenID Connect's words.
     #[error("{0}")]
     Oidc(OidcError),
+    /// Not a registry's words, or not about what was asked.
+    #[error("{0}")]
+    Registry(RegistryProblem),
     /// Not Rekor's words.
     #[error("{0}")]
     Rekor(RekorError),

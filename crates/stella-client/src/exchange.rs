@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use stella_wire::problem::Problem;
-use stella_wire::transport::{Request, Response, Transport};
+use stella_wire::registry::Refusal;
+use stella_wire::transport::{Request, Response, Transport, TransportError};
 
 use crate::error::{AnswerProblem, ClientError, Service, Unavailability};
 use crate::network::AnswerLimit;
@@ -59,16 +60,10 @@ pub(crate) async fn send(
     // The query may hold a secret of the runner.
     let address = address_of(&request);
     request.extensions_mut().insert(AnswerLimit(limit));
-    let answer = match transport.send(request).await {
-        Ok(answer) => answer,
-        Err(problem) => {
-            return Err(ClientError::Unavailable {
-                service,
-                address,
-                problem: Unavailability::NoAnswer(problem),
-            });
-        }
-    };
+    let answer = transport.send(request).await.map_err(|problem| {
+        let address = address.clone();
+        no_answer(service, address, problem)
+    })?;
     tracing::debug!(%service, address, status = answer.status().as_u16(), bytes = answer.body().len(), "answer");
     let length = answer.body().len();
     if length > limit {
@@ -80,14 +75,26 @@ pub(crate) async fn send(
     refusal(service, address, &answer).map_or(Ok(answer), Err)
 }
 
+/// Says that nobody answered.
+pub(crate) const fn no_answer(
+    service: Service,
+    address: String,
+    problem: TransportError,
+) -> ClientError {
+    ClientError::Unavailable {
+        service,
+        address,
+        problem: Unavailability::NoAnswer(problem),
+    }
+}
+
 /// Says what a status other than success means; `None` for success.
-fn refusal(service: Service, address: String, answer: &Response) -> Option<ClientError> {
+pub(crate) fn refusal(service: Service, address: String, answer: &Response) -> Option<ClientError> {
     let status = answer.status();
     if status.is_success() {
         return None;
     }
-    let problem = Problem::parse(answer.body()).unwrap_or_default();
-    let message: String = problem.message.chars().take(MAX_MESSAGE).collect();
+    let (message, reason) = words(service, answer);
     let code = status.as_u16();
     // 501 stays: a service that cannot do it today cannot do it tomorrow.
     if retry::is_transient_status(status) || (status.is_server_error() && code != 501) {
@@ -100,7 +107,6 @@ fn refusal(service: Service, address: String, answer: &Response) -> Option<Clien
             },
         });
     }
-    let reason = problem.reason().map(str::to_owned);
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Some(ClientError::AccessRefused {
             service,
@@ -125,7 +131,24 @@ fn refusal(service: Service, address: String, answer: &Response) -> Option<Clien
     ))
 }
 
-fn address_of(request: &Request) -> String {
+/// Reads what a refusal says, for people and for machines.
+fn words(service: Service, answer: &Response) -> (String, Option<String>) {
+    let shorten = |message: &str| message.chars().take(MAX_MESSAGE).collect();
+    if service == Service::Registry {
+        let refusal = Refusal::parse(answer.body()).unwrap_or_default();
+        return (
+            shorten(refusal.message()),
+            refusal.code().map(str::to_owned),
+        );
+    }
+    let problem = Problem::parse(answer.body()).unwrap_or_default();
+    (
+        shorten(&problem.message),
+        problem.reason().map(str::to_owned),
+    )
+}
+
+pub(crate) fn address_of(request: &Request) -> String {
     let uri = request.uri();
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.authority().map_or("", http::uri::Authority::as_str);

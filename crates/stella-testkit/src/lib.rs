@@ -3,6 +3,7 @@
 //! Tests only; nothing here is shipped.
 
 pub mod disk;
+pub mod docker_registry;
 pub mod forge;
 mod world;
 

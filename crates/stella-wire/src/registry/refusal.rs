@@ -105,6 +105,13 @@ impl Refusal {
         self.errors.iter().any(|each| each.code == code.word())
     }
 
+    /// Returns the first error's code as it stands.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        let first = self.errors.first()?;
+        (!first.code.is_empty()).then_some(&first.code)
+    }
+
     /// Returns what the first error says, for people; it is the registry's text and may hold anything.
     #[must_use]
     pub fn message(&self) -> &str {

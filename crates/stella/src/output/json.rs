@@ -109,7 +109,11 @@ pub(crate) fn attestation(examined: &Examined) -> Value {
     let mut value = json!({
         "digest": examined.digest.to_string(),
         "source": match examined.source {
+            Source::FallbackIndex => "fallback",
             Source::File => "bundle",
+            Source::LegacyTag => "legacy",
+            Source::OwnTag => "tag",
+            Source::Referrers => "referrers",
             Source::Shelf => "local",
         },
     });

@@ -34,7 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
             let (predicate_type, size) = match &each.found {
                 Found::Bytes(Ok(bytes)) => (predicate_type(bytes), bytes.len()),
                 Found::Bytes(Err(damage)) => (format!("damaged: {damage}"), 0),
-                Found::Pieces(bundle) => (content_type(&bundle.content), 0),
+                Found::Pieces(Ok(bundle)) => (content_type(&bundle.content), 0),
+                Found::Pieces(Err(error)) => (format!("unreadable: {error}"), 0),
             };
             (each.digest.to_string(), predicate_type, size)
         })

@@ -59,7 +59,7 @@ impl PieceFlags {
         Ok(Some(Candidate {
             digest: DigestAlgorithm::Sha256.digest(&signature),
             source: Source::File,
-            found: Found::Pieces(Box::new(pieces.to_bundle().map_err(refuse)?)),
+            found: Found::Pieces(Ok(Box::new(pieces.to_bundle().map_err(refuse)?))),
         }))
     }
 }

@@ -1,0 +1,336 @@
+//! Collect the attestations of an image: one look at what refers to it, then only what may matter, side by side.
+//!
+//! What comes out are candidates: whether they hold is decided by `verify`. A transient error is never an empty list.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stella_bundle::bundle::{Bundle, KeyMaterial, MAX_BUNDLE};
+use stella_bundle::certificate::Certificate;
+use stella_bundle::digest::{Digest, DigestAlgorithm};
+use stella_bundle::legacy::{self, LegacyError, Pieces};
+use stella_client::error::ClientError;
+use stella_client::registry::Repository;
+use stella_wire::registry::attachment::{self, PREDICATE_TYPE, is_bundle, legacy_tags};
+use stella_wire::registry::{Descriptor, Manifest, ManifestError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::referrers::{self, Look, Place, Referrer};
+use crate::verify::{Candidate, Found, Source};
+
+/// So many requests are under way at once.
+const AT_ONCE: usize = 16;
+
+/// More attestations of one image than this are refused unless told otherwise.
+pub const MAX_ATTESTATIONS: usize = 1000;
+
+/// Annotations of a layer in cosign's older manifests.
+mod annotation {
+    pub(super) const BUNDLE: &str = "dev.sigstore.cosign/bundle";
+    pub(super) const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+    pub(super) const CHAIN: &str = "dev.sigstore.cosign/chain";
+    pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+    pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+}
+/// The type of a layer that holds what a simple signature is over.
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The type of a layer that holds an envelope.
+const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+
+/// What to collect.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Only statements of these types; all when empty. Where a list does not say the type, the attestation is read.
+    pub predicate_types: Vec<String>,
+    /// How closely to look where the registry keeps no list.
+    pub look: Look,
+    /// More attestations than this are refused.
+    pub most: usize,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            predicate_types: Vec::new(),
+            look: Look::Index,
+            most: MAX_ATTESTATIONS,
+        }
+    }
+}
+
+/// What was collected.
+#[derive(Debug)]
+pub struct Collected {
+    /// What may speak of the image.
+    pub candidates: Vec<Candidate>,
+    /// How many were passed over, because the list says that they are something else.
+    pub passed_over: usize,
+    /// Whether nothing more could be found by [`Look::Thorough`].
+    pub is_thorough: bool,
+}
+
+/// The ways in which nothing is collected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// A request failed, or what came is not what it must be.
+    #[error(transparent)]
+    Registry(#[from] ClientError),
+    /// What a list names is not there.
+    #[error("{digest} is listed and not there")]
+    Gone {
+        /// A manifest.
+        digest: Digest,
+    },
+    /// A listed manifest is none.
+    #[error("{digest}: {error}")]
+    Manifest {
+        /// Its digest.
+        digest: Digest,
+        /// What is wrong with it.
+        error: ManifestError,
+    },
+    /// A bundle is larger than any honest one.
+    #[error("the attestation {digest} has {size} bytes, more than {MAX_BUNDLE}")]
+    TooLarge {
+        /// The layer's digest.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// There are more attestations than asked for at most.
+    #[error("{found} attestations, more than {most}")]
+    TooMany {
+        /// How many.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A task ended without its answer.
+    #[error("collecting was interrupted")]
+    Interrupted,
+}
+
+/// Collects what may speak of `subject`.
+///
+/// # Errors
+/// Any [`CollectError`].
+pub async fn collect(
+    repository: &Repository,
+    subject: &Digest,
+    wanted: &Wanted,
+) -> Result<Collected, CollectError> {
+    // 1. Everything that refers to the image, and the tags of older cosign.
+    let [signatures, attestations, _] = legacy_tags(subject);
+    let (listed, signatures, attestations) = tokio::join!(
+        referrers::list(repository, subject, wanted.look),
+        repository.manifest(&signatures),
+        repository.manifest(&attestations),
+    );
+    let listed = listed?;
+    // 2. Only what may matter.
+    let total = listed.referrers.len();
+    let referrers: Vec<Referrer> = listed
+        .referrers
+        .into_iter()
+        .filter(|each| may_matter(&each.descriptor, wanted))
+        .collect();
+    let passed_over = total - referrers.len();
+    let mut older = Vec::new();
+    for raw in [signatures?, attestations?].into_iter().flatten() {
+        let manifest = raw.parse().map_err(|error| CollectError::Manifest {
+            digest: raw.digest.clone(),
+            error,
+        })?;
+        older.extend(manifest.layers().to_vec());
+    }
+    let found = referrers.len() + older.len();
+    if found > wanted.most {
+        let most = wanted.most;
+        return Err(CollectError::TooMany { found, most });
+    }
+    // 3. Side by side, in the order of the lists.
+    let mut reading = Reading::new(repository);
+    for referrer in referrers {
+        reading.spawn(|repository| read_referrer(repository, referrer));
+    }
+    for layer in older {
+        reading.spawn(|repository| read_older(repository, layer));
+    }
+    Ok(Collected {
+        candidates: reading.all().await?,
+        passed_over,
+        is_thorough: listed.is_thorough,
+    })
+}
+
+/// Says whether a listed manifest may be an attestation that is asked for: what a list leaves out is no reason to pass over.
+fn may_matter(descriptor: &Descriptor, wanted: &Wanted) -> bool {
+    let artifact_type = descriptor.artifact_type.as_deref().unwrap_or_default();
+    if !artifact_type.is_empty() && !is_bundle(artifact_type) {
+        // Before OCI 1.1 lists showed an artifact by the type of its configuration.
+        return artifact_type == attachment::empty_config().media_type;
+    }
+    match descriptor.annotations.get(PREDICATE_TYPE) {
+        Some(stated) if !wanted.predicate_types.is_empty() => {
+            wanted.predicate_types.contains(stated)
+        }
+        _ => true,
+    }
+}
+
+/// Requests under way, with their places in the order.
+struct Reading {
+    repository: Repository,
+    permits: Arc<Semaphore>,
+    tasks: JoinSet<(usize, Result<Option<Candidate>, CollectError>)>,
+}
+
+impl Reading {
+    fn new(repository: &Repository) -> Self {
+        Self {
+            repository: repository.clone(),
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    fn spawn<F>(&mut self, read: impl FnOnce(Repository) -> F)
+    where
+        F: Future<Output = Result<Option<Candidate>, CollectError>> + Send + 'static,
+    {
+        let place = self.tasks.len();
+        let permits = Arc::clone(&self.permits);
+        let reading = read(self.repository.clone());
+        self.tasks.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            (place, reading.await)
+        });
+    }
+
+    async fn all(mut self) -> Result<Vec<Candidate>, CollectError> {
+        let mut found = BTreeMap::new();
+        while let Some(done) = self.tasks.join_next().await {
+            let (place, read) = done.map_err(|_| CollectError::Interrupted)?;
+            if let Some(candidate) = read? {
+                found.insert(place, candidate);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
+/// Reads the bundle of a manifest; none when it is no bundle's after all.
+async fn read_referrer(
+    repository: Repository,
+    referrer: Referrer,
+) -> Result<Option<Candidate>, CollectError> {
+    let digest = &referrer.descriptor.digest;
+    let raw = repository.manifest(&digest.to_string()).await?;
+    let raw = raw.ok_or_else(|| CollectError::Gone {
+        digest: digest.clone(),
+    })?;
+    let manifest = raw.parse().map_err(|error| CollectError::Manifest {
+        digest: digest.clone(),
+        error,
+    })?;
+    let Some(layer) = bundle_layer(&manifest) else {
+        return Ok(None);
+    };
+    let bytes = read_layer(&repository, layer).await?;
+    Ok(Some(Candidate {
+        digest: layer.digest.clone(),
+        source: match referrer.place {
+            Place::Referrers => Source::Referrers,
+            Place::FallbackIndex => Source::FallbackIndex,
+            Place::OwnTag => Source::OwnTag,
+        },
+        found: Found::Bytes(Ok(bytes.to_vec())),
+    }))
+}
+
+/// An attestation has one layer, and that is a bundle.
+fn bundle_layer(manifest: &Manifest) -> Option<&Descriptor> {
+    match manifest.layers() {
+        [layer] if is_bundle(&layer.media_type) => Some(layer),
+        _ => None,
+    }
+}
+
+async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes, CollectError> {
+    if layer.size > MAX_BUNDLE as u64 {
+        return Err(CollectError::TooLarge {
+            digest: layer.digest.clone(),
+            size: layer.size,
+        });
+    }
+    if let Some(inline) = layer.data() {
+        return Ok(Bytes::from(inline));
+    }
+    let limit = usize::try_from(layer.size).unwrap_or(MAX_BUNDLE);
+    Ok(repository.blob(layer, limit).await?)
+}
+
+/// Reads a layer of cosign's older manifests; none when it is of a type that never held a signature.
+async fn read_older(
+    repository: Repository,
+    layer: Descriptor,
+) -> Result<Option<Candidate>, CollectError> {
+    if layer.media_type != SIMPLE_SIGNING && layer.media_type != ENVELOPE {
+        return Ok(None);
+    }
+    let bytes = read_layer(&repository, &layer).await?;
+    Ok(Some(Candidate {
+        digest: DigestAlgorithm::Sha256.digest(&bytes),
+        source: Source::LegacyTag,
+        found: Found::Pieces(put_together(&layer, &bytes).map(Box::new)),
+    }))
+}
+
+/// Makes a bundle of a layer and its annotations.
+fn put_together(layer: &Descriptor, bytes: &[u8]) -> Result<Bundle, LegacyError> {
+    let said = |name: &str| layer.annotations.get(name).filter(|text| !text.is_empty());
+    let certificate = said(annotation::CERTIFICATE).map(|leaf| {
+        let chain = said(annotation::CHAIN).map_or("", String::as_str);
+        format!("{leaf}\n{chain}")
+    });
+    let timestamp = said(annotation::TIMESTAMP)
+        .map(|text| legacy::read_timestamp(text.as_bytes()))
+        .transpose()?;
+    let entry = said(annotation::BUNDLE)
+        .map(|text| legacy::read_rekor_bundle(text.as_bytes()))
+        .transpose()?;
+    let certificate = certificate.as_deref().map(str::as_bytes);
+    let timestamp = timestamp.as_deref();
+    let pieces = if layer.media_type == ENVELOPE {
+        Pieces {
+            signature: bytes,
+            payload: None,
+            certificate,
+            timestamp,
+            entry,
+        }
+    } else {
+        Pieces {
+            signature: said(annotation::SIGNATURE).map_or(&[], |text| text.as_bytes()),
+            payload: Some(bytes),
+            certificate,
+            timestamp,
+            entry,
+        }
+    };
+    let mut bundle = pieces.to_bundle()?;
+    if let KeyMaterial::Certificates(chain) = &mut bundle.key {
+        // cosign wrote the whole chain down; an anchor comes from the verifier and never from a signer.
+        let is_anchor =
+            |der: &[u8]| Certificate::parse(der).is_ok_and(|each| each.is_self_issued());
+        let mut at = 0;
+        chain.retain(|der| {
+            at += 1;
+            at == 1 || !is_anchor(der)
+        });
+    }
+    Ok(bundle)
+}
