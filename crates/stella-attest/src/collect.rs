@@ -2,10 +2,8 @@
 //!
 //! What comes out are candidates: whether they hold is decided by `verify`. A transient error is never an empty list.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use stella_bundle::bundle::{Bundle, KeyMaterial, MAX_BUNDLE};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
@@ -14,8 +12,6 @@ use stella_client::error::ClientError;
 use stella_client::registry::Repository;
 use stella_wire::registry::attachment::{self, PREDICATE_TYPE, is_bundle, legacy_tags};
 use stella_wire::registry::{Descriptor, Manifest, ManifestError};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::referrers::{self, Look, Place, Referrer};
 use crate::verify::{Candidate, Found, Source};
@@ -40,20 +36,20 @@ const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
 /// What to collect.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Only statements of these types; all when empty. Where a list does not say the type, the attestation is read.
-    pub predicate_types: Vec<String>,
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Says whether statements of a type (a URI) matter. Where a list does not say the type, the attestation is read.
+    pub matters: &'a (dyn Fn(&str) -> bool + Sync),
     /// How closely to look where the registry keeps no list.
     pub look: Look,
     /// More attestations than this are refused.
     pub most: usize,
 }
 
-impl Default for Wanted {
+impl Default for Wanted<'_> {
     fn default() -> Self {
         Self {
-            predicate_types: Vec::new(),
+            matters: &|_| true,
             look: Look::Index,
             most: MAX_ATTESTATIONS,
         }
@@ -108,9 +104,6 @@ pub enum CollectError {
         /// The limit.
         most: usize,
     },
-    /// A task ended without its answer.
-    #[error("collecting was interrupted")]
-    Interrupted,
 }
 
 /// Collects what may speak of `subject`.
@@ -120,7 +113,7 @@ pub enum CollectError {
 pub async fn collect(
     repository: &Repository,
     subject: &Digest,
-    wanted: &Wanted,
+    wanted: Wanted<'_>,
 ) -> Result<Collected, CollectError> {
     // 1. Everything that refers to the image, and the tags of older cosign.
     let [signatures, attestations, _] = legacy_tags(subject);
@@ -152,79 +145,31 @@ pub async fn collect(
         return Err(CollectError::TooMany { found, most });
     }
     // 3. Side by side, in the order of the lists.
-    let mut reading = Reading::new(repository);
-    for referrer in referrers {
-        reading.spawn(|repository| read_referrer(repository, referrer));
-    }
-    for layer in older {
-        reading.spawn(|repository| read_older(repository, layer));
-    }
+    let newer = stream::iter(referrers).map(|each| read_referrer(repository, each));
+    let mut candidates: Vec<Option<Candidate>> = newer.buffered(AT_ONCE).try_collect().await?;
+    let older = stream::iter(older).map(|layer| read_older(repository, layer));
+    candidates.extend(older.buffered(AT_ONCE).try_collect::<Vec<_>>().await?);
     Ok(Collected {
-        candidates: reading.all().await?,
+        candidates: candidates.into_iter().flatten().collect(),
         passed_over,
         is_thorough: listed.is_thorough,
     })
 }
 
 /// Says whether a listed manifest may be an attestation that is asked for: what a list leaves out is no reason to pass over.
-fn may_matter(descriptor: &Descriptor, wanted: &Wanted) -> bool {
+fn may_matter(descriptor: &Descriptor, wanted: Wanted<'_>) -> bool {
     let artifact_type = descriptor.artifact_type.as_deref().unwrap_or_default();
     if !artifact_type.is_empty() && !is_bundle(artifact_type) {
         // Before OCI 1.1 lists showed an artifact by the type of its configuration.
         return artifact_type == attachment::empty_config().media_type;
     }
-    match descriptor.annotations.get(PREDICATE_TYPE) {
-        Some(stated) if !wanted.predicate_types.is_empty() => {
-            wanted.predicate_types.contains(stated)
-        }
-        _ => true,
-    }
-}
-
-/// Requests under way, with their places in the order.
-struct Reading {
-    repository: Repository,
-    permits: Arc<Semaphore>,
-    tasks: JoinSet<(usize, Result<Option<Candidate>, CollectError>)>,
-}
-
-impl Reading {
-    fn new(repository: &Repository) -> Self {
-        Self {
-            repository: repository.clone(),
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
-            tasks: JoinSet::new(),
-        }
-    }
-
-    fn spawn<F>(&mut self, read: impl FnOnce(Repository) -> F)
-    where
-        F: Future<Output = Result<Option<Candidate>, CollectError>> + Send + 'static,
-    {
-        let place = self.tasks.len();
-        let permits = Arc::clone(&self.permits);
-        let reading = read(self.repository.clone());
-        self.tasks.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            (place, reading.await)
-        });
-    }
-
-    async fn all(mut self) -> Result<Vec<Candidate>, CollectError> {
-        let mut found = BTreeMap::new();
-        while let Some(done) = self.tasks.join_next().await {
-            let (place, read) = done.map_err(|_| CollectError::Interrupted)?;
-            if let Some(candidate) = read? {
-                found.insert(place, candidate);
-            }
-        }
-        Ok(found.into_values().collect())
-    }
+    let stated = descriptor.annotations.get(PREDICATE_TYPE);
+    stated.is_none_or(|stated| (wanted.matters)(stated))
 }
 
 /// Reads the bundle of a manifest; none when it is no bundle's after all.
 async fn read_referrer(
-    repository: Repository,
+    repository: &Repository,
     referrer: Referrer,
 ) -> Result<Option<Candidate>, CollectError> {
     let digest = &referrer.descriptor.digest;
@@ -239,7 +184,7 @@ async fn read_referrer(
     let Some(layer) = bundle_layer(&manifest) else {
         return Ok(None);
     };
-    let bytes = read_layer(&repository, layer).await?;
+    let bytes = read_layer(repository, layer).await?;
     Ok(Some(Candidate {
         digest: layer.digest.clone(),
         source: match referrer.place {
@@ -275,13 +220,13 @@ async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes
 
 /// Reads a layer of cosign's older manifests; none when it is of a type that never held a signature.
 async fn read_older(
-    repository: Repository,
+    repository: &Repository,
     layer: Descriptor,
 ) -> Result<Option<Candidate>, CollectError> {
     if layer.media_type != SIMPLE_SIGNING && layer.media_type != ENVELOPE {
         return Ok(None);
     }
-    let bytes = read_layer(&repository, &layer).await?;
+    let bytes = read_layer(repository, &layer).await?;
     Ok(Some(Candidate {
         digest: DigestAlgorithm::Sha256.digest(&bytes),
         source: Source::LegacyTag,

@@ -3,8 +3,10 @@
 //! Rules of the field live in stella-bundle, words to services in stella-client; arguments, printing and exit codes in
 //! the command. A session is given its clock and its transport, so every use case runs without socket or waiting.
 
+pub mod attach;
 pub mod collect;
 pub mod file;
+pub mod image;
 pub mod referrers;
 pub mod session;
 pub mod shelf;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial};
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::entry::{EntryVerifier, HashedRekord, LogEntry};
@@ -18,6 +19,9 @@ use stella_client::oidc::IdentityToken;
 use stella_keys::{EphemeralKey, KeyError, Signer as _};
 
 use crate::session::{Session, Step};
+
+/// So many signatures are witnessed at once.
+const AT_ONCE: usize = 8;
 
 /// The ways in which signing ends without a bundle.
 #[derive(Debug, thiserror::Error)]
@@ -70,46 +74,106 @@ pub async fn sign(
     message: Message<'_>,
     algorithm: KeyDetails,
 ) -> Result<Signed, SignError> {
-    // 1. A key for this signature alone.
-    let key = EphemeralKey::generate(algorithm)?;
-    (session.done)(Step::Key);
+    // 1. A key for this signature alone, certified for the identity in the token.
+    let signer = Signer::certified(session, token, algorithm).await?;
 
-    // 2. The identity in the token becomes a certificate for the key.
-    let demands = CertificateDemands {
-        trust: session.trust,
-        root_bundle: session.root_bundle,
-        sct: session.sct,
-        now: (session.now)(),
-    };
-    let fulcio = &session.services.fulcio;
-    let certificate = fulcio
-        .certificate(session.transport, &key, token, &demands)
-        .await?;
-    (session.done)(Step::Certificate);
-
-    // 3. The key signs once, and is forgotten.
-    let hash = algorithm.hash().ok_or(SignError::NotLoggable(algorithm))?;
-    let to_be_signed = message.to_be_signed();
-    let signature = key.sign(&to_be_signed)?;
-    drop(key);
+    // 2. The key signs once, and is forgotten.
+    let signature = signer.key.sign(&message.to_be_signed())?;
+    let leaf = signer.leaf;
+    drop(signer.key);
     (session.done)(Step::Signature);
 
-    // 4. Others bear witness to it: at what time, and in the open.
-    let leaf = certificate.leaf.der().to_vec();
+    // 3. Others bear witness to it, and the bundle is closed.
+    finish(session, algorithm, &leaf, message, signature).await
+}
+
+/// Signs several messages with one new key and one certificate; the bundles come in the order of the messages.
+///
+/// # Errors
+/// Any [`SignError`]; then some of the messages may be logged already.
+pub async fn sign_many(
+    session: &Session<'_>,
+    token: &IdentityToken,
+    messages: &[Message<'_>],
+    algorithm: KeyDetails,
+) -> Result<Vec<Signed>, SignError> {
+    // 1. A key for these signatures alone, certified for the identity in the token.
+    let signer = Signer::certified(session, token, algorithm).await?;
+
+    // 2. The key signs each, and is forgotten.
+    let sign = |message: &Message<'_>| signer.key.sign(&message.to_be_signed());
+    let signatures = messages.iter().map(sign).collect::<Result<Vec<_>, _>>()?;
+    let leaf = signer.leaf;
+    drop(signer.key);
+    (session.done)(Step::Signature);
+
+    // 3. Others bear witness to them, side by side.
+    let finish = |(message, signature)| finish(session, algorithm, &leaf, message, signature);
+    let finishing = messages.iter().copied().zip(signatures).map(finish);
+    stream::iter(finishing)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// A key with its certificate, for one call.
+struct Signer {
+    key: EphemeralKey,
+    /// The certificate in DER.
+    leaf: Vec<u8>,
+}
+
+impl Signer {
+    async fn certified(
+        session: &Session<'_>,
+        token: &IdentityToken,
+        algorithm: KeyDetails,
+    ) -> Result<Self, SignError> {
+        if algorithm.hash().is_none() {
+            return Err(SignError::NotLoggable(algorithm));
+        }
+        let key = EphemeralKey::generate(algorithm)?;
+        (session.done)(Step::Key);
+        let demands = CertificateDemands {
+            trust: session.trust,
+            root_bundle: session.root_bundle,
+            sct: session.sct,
+            now: (session.now)(),
+        };
+        let fulcio = &session.services.fulcio;
+        let certificate = fulcio
+            .certificate(session.transport, &key, token, &demands)
+            .await?;
+        (session.done)(Step::Certificate);
+        let leaf = certificate.leaf.der().to_vec();
+        Ok(Self { key, leaf })
+    }
+}
+
+/// From a signature to a bundle that a stranger accepts.
+async fn finish(
+    session: &Session<'_>,
+    algorithm: KeyDetails,
+    leaf: &[u8],
+    message: Message<'_>,
+    signature: Vec<u8>,
+) -> Result<Signed, SignError> {
+    // 1. Others bear witness to it: at what time, and in the open.
+    let hash = algorithm.hash().ok_or(SignError::NotLoggable(algorithm))?;
     let record = HashedRekord {
-        digest: hash.digest(&to_be_signed),
+        digest: hash.digest(&message.to_be_signed()),
         signature: signature.clone(),
-        verifier: EntryVerifier::Certificate(leaf.clone()),
+        verifier: EntryVerifier::Certificate(leaf.to_vec()),
         details: algorithm,
     };
     let (timestamps, entries) =
         tokio::try_join!(stamp(session, &signature), log(session, &record))?;
     (session.done)(Step::Witnessed);
 
-    // 5. The bundle, verified as a stranger would verify it before it leaves.
+    // 2. The bundle, verified as a stranger would verify it before it leaves.
     let bundle = Bundle {
         version: stella_bundle::bundle::Version::V0_3,
-        key: KeyMaterial::Certificates(vec![leaf]),
+        key: KeyMaterial::Certificates(vec![leaf.to_vec()]),
         entries,
         timestamps,
         content: message.to_content(hash, signature),

@@ -4,6 +4,7 @@
 
 use stella_bundle::digest::Digest;
 use stella_bundle::identity::{AnyOf, CertificateIdentity};
+use stella_bundle::predicate::PredicateType;
 use stella_bundle::verify::{
     self, CertificateRule, Evidence, Facts, Identities, IdentityRule, KeyRule, LogRule, ManagedKey,
     Promise, SctRule,
@@ -159,6 +160,15 @@ impl Policy {
             signers: vec![anyone],
             ..Self::default()
         }
+    }
+
+    /// Says whether an attestation of this predicate type (a URI) may change the decision: one that some requirement asks
+    /// for, or a verdict, which may deny. Without requirements any may.
+    pub fn may_weigh(&self, predicate_type: &str) -> bool {
+        let asks = |each: &Requirement| each.types.matches(Some(predicate_type));
+        self.requirements.is_empty()
+            || predicate_type == PredicateType::PolicyResult.uri()
+            || self.requirements.iter().any(asks)
     }
 
     /// Returns what may turn a refusal into a success.

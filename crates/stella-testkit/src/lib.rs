@@ -5,6 +5,7 @@
 pub mod disk;
 pub mod docker_registry;
 pub mod forge;
+pub mod image;
 mod world;
 
 pub use disk::Disk;

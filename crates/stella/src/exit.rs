@@ -23,6 +23,8 @@ use stella_policy::policy::Policy;
 pub(crate) const TOKEN: u8 = 32;
 /// The signing key cannot be used.
 pub(crate) const KEY: u8 = 40;
+/// The network is needed, and `--offline` forbids it.
+pub(crate) const NETWORK_NEEDED: u8 = 50;
 
 /// Where each kind of error has a page of its own.
 const PAGES: &str = "https://github.com/stella-ops/stella/blob/main/docs/errors";

@@ -17,7 +17,10 @@ fn a_file_without_end_is_left_at_its_bound() {
     desk.run(["--config", "/dev/zero", "config", "show"])
         .ended(2);
     let json = desk.sign(&artifact, &["--json"]).json();
-    let blob = json["bundle"].as_str().unwrap().replace("sha256:", "");
+    let blob = json["attestations"][0]["bundle"]
+        .as_str()
+        .unwrap()
+        .replace("sha256:", "");
     let path = desk.path(&format!(".local/share/stella/store/blobs/sha256/{blob}"));
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();

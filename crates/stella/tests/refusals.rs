@@ -351,7 +351,7 @@ fn a_damaged_store_is_named_and_never_believed() {
     let desk = Desk::serving();
     let artifact = digest("a");
     let said = desk.sign(&artifact, &["--json"]).json();
-    let blob = said["bundle"]
+    let blob = said["attestations"][0]["bundle"]
         .as_str()
         .unwrap()
         .trim_start_matches("sha256:")

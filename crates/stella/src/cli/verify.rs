@@ -19,7 +19,7 @@ Examples:
       --require verdict:/result=allow --max-age 30d")]
 pub(crate) struct Args {
     /// Files, folders (every file below but bundles), digests as sha256:HEX, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "images", value_name = "FILE")]
     artifacts: Vec<String>,
 
     #[command(flatten)]

@@ -1,7 +1,5 @@
 //! `stella.verify/v1`, for programs. Its fields are documented in docs/reference/exit-codes.md.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 use stella_attest::verify::{Examined, Source};
 use stella_bundle::certificate::Claim;
@@ -67,12 +65,12 @@ fn artifact(run: &Run, judged: &Judged) -> Value {
             "ref": judged.given,
             "digest": judged.digest.as_ref().map(ToString::to_string),
         },
-        "offline": true,
+        "offline": run.traffic.is_none(),
         "trustRoot": trust,
         "requirements": decision.map_or_else(Vec::new, |decision| requirements(decision, examined.unwrap_or_default())),
         "attestations": attestations,
         "errors": judged.failure.iter().map(error).collect::<Vec<_>>(),
-        "stats": stats(run.elapsed),
+        "stats": stats(run),
     })
 }
 
@@ -100,8 +98,10 @@ pub(crate) fn error(failure: &Failure) -> Value {
     })
 }
 
-fn stats(elapsed: Duration) -> Value {
-    json!({"ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)})
+fn stats(run: &Run) -> Value {
+    let (requests, bytes) = run.traffic.unwrap_or_default();
+    let ms = u64::try_from(run.elapsed.as_millis()).unwrap_or(u64::MAX);
+    json!({"ms": ms, "requests": requests, "bytes": bytes})
 }
 
 /// Returns one attestation for programs.

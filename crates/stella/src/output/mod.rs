@@ -70,6 +70,8 @@ pub(crate) struct Run {
     pub(crate) trust: Option<TrustMaterial>,
     /// What was asked.
     pub(crate) policy: Policy,
+    /// Requests to registries and bytes that came back; none when no registry was asked.
+    pub(crate) traffic: Option<(u64, u64)>,
     /// How long it took.
     pub(crate) elapsed: Duration,
 }
@@ -90,6 +92,7 @@ impl Run {
         Self {
             judged: given.iter().map(judged).collect(),
             trust: None,
+            traffic: None,
             elapsed,
             policy,
         }

@@ -5,6 +5,8 @@ mod inspect;
 mod list;
 mod sign;
 pub(super) mod source;
+mod statements;
+mod table;
 mod verify;
 
 use clap::Subcommand;

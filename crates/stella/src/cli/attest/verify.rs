@@ -18,7 +18,11 @@ Examples:
 pub(crate) struct Args {
     /// The artifact: a file, a folder (every file below but bundles), a digest as sha256:HEX, or - for standard input;
     /// may be given more than once
-    #[arg(long = "artifact", required = true, value_name = "ARTIFACT")]
+    #[arg(
+        long = "artifact",
+        required_unless_present = "images",
+        value_name = "ARTIFACT"
+    )]
     artifacts: Vec<String>,
 
     #[command(flatten)]

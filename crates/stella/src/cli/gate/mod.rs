@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod identity_flags;
+mod images;
 mod named;
 mod piece_flags;
 mod policy_flags;
@@ -29,6 +30,7 @@ use crate::terminal::Progress;
 use crate::trust::{self, Acceptance, DevelopmentRule, TrustMaterial};
 
 pub(super) use artifacts::BUNDLE_ENDINGS;
+use images::{Asked, ImageFlags, Images};
 use named::Named;
 use piece_flags::PieceFlags;
 pub(super) use policy_flags::{Origin, PolicyFlags, read_policy};
@@ -47,12 +49,15 @@ pub(crate) struct GateFlags {
     source: SourceFlags,
 
     #[command(flatten)]
+    images: ImageFlags,
+
+    #[command(flatten)]
     pieces: PieceFlags,
 
     #[command(flatten)]
     trust: TrustFlags,
 
-    /// Promise that no socket is opened; verification never opens one
+    /// Promise that no socket is opened; verification opens one only to read the attestations of an image
     #[arg(long)]
     offline: bool,
 }
@@ -119,51 +124,103 @@ pub(crate) fn judge(
         .as_ref()
         .map_or_else(Trust::default, TrustMaterial::prepare);
     // 2. The last reading of files.
-    let names = artifacts::expand(given)?;
-    let progress = Progress::new("read", names.len());
-    let mut artifacts = Vec::with_capacity(names.len());
-    let mut questions = Vec::new();
+    let named_images = flags.images.named(given);
+    let files: Vec<String> = given
+        .iter()
+        .filter(|name| !images::is_image(name))
+        .cloned()
+        .collect();
+    let names = artifacts::expand(&files)?;
     let keep = what_to_keep(&policy);
     let bundles = flags.bundles()?;
-    for name in &names {
-        let question = flags.question(name, keep, bundles.as_ref());
+    let progress = Progress::new("read", names.len());
+    let mut asked = Vec::with_capacity(names.len());
+    for name in names {
+        let question = flags.question(&name, keep, bundles.as_ref());
         progress.step();
-        artifacts.push(
-            question
-                .as_ref()
-                .map(|question| question.artifact.first().cloned())
-                .map_err(Clone::clone),
-        );
-        questions.extend(question);
+        asked.push((name, question));
     }
     progress.end();
-    // 3. The rules.
-    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    // 3. Images: what speaks of them is fetched, unless it was brought along.
     let gate = Gate::new(trust, policy);
-    let mut answers = gate
-        .verify_many(questions, SystemClock.now(), threads)
-        .into_iter();
-    // 4. What each came to.
-    let leniency = gate.policy().leniency();
-    let judged = names
-        .into_iter()
-        .zip(artifacts)
-        .map(|(name, read)| match read {
-            Ok(digest) => {
-                let answer = answers.next();
-                let failure = answer
-                    .as_ref()
-                    .and_then(|answer| exit::refusal(gate.policy(), answer));
-                Judged::new(name, digest, answer, failure, leniency)
-            }
-            Err(failure) => Judged::new(name, None, None, Some(failure), leniency),
-        });
+    let mut registries = None;
+    let mut fetched = Vec::new();
+    if flags.is_brought_along(bundles.as_ref()) {
+        for name in &named_images {
+            asked.push((
+                name.clone(),
+                flags.question_about_image(name, bundles.as_ref()),
+            ));
+        }
+    } else if !named_images.is_empty() {
+        flags.require_network()?;
+        let images = Images::open(&flags.images, gate.policy())?;
+        fetched = images.ask(&named_images);
+        registries = Some(images);
+    }
+    // 4. The rules.
+    let files = asked.len();
+    asked.extend(
+        fetched
+            .iter()
+            .map(|each| (each.name.clone(), each.question.clone())),
+    );
+    let mut judged = judge_all(&gate, asked);
+    if let Some(images) = &registries {
+        look_again(&gate, images, &fetched, &mut judged[files..]);
+    }
     Ok(Run {
-        judged: judged.collect(),
+        judged,
         trust: material,
+        traffic: registries.as_ref().map(Images::traffic),
         policy: gate.policy().clone(),
         elapsed: start.elapsed(),
     })
+}
+
+/// Judges every question, and says for each name what it came to.
+fn judge_all(gate: &Gate, asked: Vec<(String, Result<Question, Failure>)>) -> Vec<Judged> {
+    let mut questions = Vec::new();
+    let mut read = Vec::with_capacity(asked.len());
+    for (name, question) in asked {
+        let digest = question
+            .as_ref()
+            .map(|question| question.artifact.first().cloned())
+            .map_err(Clone::clone);
+        read.push((name, digest));
+        questions.extend(question);
+    }
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut answers = gate
+        .verify_many(questions, SystemClock.now(), threads)
+        .into_iter();
+    let leniency = gate.policy().leniency();
+    let judged = read.into_iter().map(|(name, read)| match read {
+        Ok(digest) => {
+            let answer = answers.next();
+            let failure = answer
+                .as_ref()
+                .and_then(|answer| exit::refusal(gate.policy(), answer));
+            Judged::new(name, digest, answer, failure, leniency)
+        }
+        Err(failure) => Judged::new(name, None, None, Some(failure), leniency),
+    });
+    judged.collect()
+}
+
+/// Looks more closely at images that did not pass: an index without a lock may have lost what would let them.
+fn look_again(gate: &Gate, images: &Images<'_>, asked: &[Asked], judged: &mut [Judged]) {
+    for (asked, judged) in asked.iter().zip(judged) {
+        if judged.failure.is_none() {
+            continue;
+        }
+        if let Some(question) = images.ask_again(asked) {
+            let again = judge_all(gate, vec![(asked.name.clone(), question)]);
+            if let Some(again) = again.into_iter().next() {
+                *judged = again;
+            }
+        }
+    }
 }
 
 impl GateFlags {
@@ -173,6 +230,38 @@ impl GateFlags {
             [] => Ok(None),
             paths => Named::read(paths).map(Some),
         }
+    }
+
+    /// Says whether attestations were given by file: then no registry is asked.
+    const fn is_brought_along(&self, bundles: Option<&Named>) -> bool {
+        bundles.is_some() || self.pieces.is_given()
+    }
+
+    /// Requires that a registry may be asked.
+    fn require_network(&self) -> Result<(), Failure> {
+        if !self.offline {
+            return Ok(());
+        }
+        Err(Failure::new(
+            exit::NETWORK_NEEDED,
+            "an image's attestations are read from its registry, and --offline forbids the network",
+        )
+        .hint("bring them along: `stella attest download REFERENCE --output FILE`, then --bundle FILE")
+        .page("network-needed"))
+    }
+
+    /// Makes the question about an image whose attestations were brought along: its digest must stand in its name.
+    fn question_about_image(
+        &self,
+        name: &str,
+        bundles: Option<&Named>,
+    ) -> Result<Question, Failure> {
+        let reference = crate::registry::parse(name)?;
+        let digest = reference.digest().ok_or_else(|| {
+            Failure::usage(format!("{name} names no digest, and no registry is asked"))
+                .hint("name the image by digest: REGISTRY/REPO@sha256:HEX")
+        })?;
+        self.question(&digest.to_string(), Keep::Digests, bundles)
     }
 
     /// Reads an artifact and everything that may speak of it.

@@ -35,6 +35,11 @@ pub(crate) struct PieceFlags {
 }
 
 impl PieceFlags {
+    /// Says whether there is a detached signature.
+    pub(super) const fn is_given(&self) -> bool {
+        self.signature.is_some()
+    }
+
     /// Puts the pieces together; none when there is no detached signature.
     pub(super) fn candidate(&self) -> Result<Option<Candidate>, Failure> {
         let Some(signature) = &self.signature else {

@@ -1,0 +1,177 @@
+//! Images as artifacts: their attestations are collected from the registry before anything is judged.
+
+use stella_attest::collect::{self, Collected, MAX_ATTESTATIONS, Wanted};
+use stella_attest::image::{Image, Which};
+use stella_attest::referrers::Look;
+use stella_attest::verify::Question;
+use stella_policy::policy::Policy;
+use stella_wire::registry::Reference;
+use tokio::runtime::Runtime;
+
+use crate::exit::{self, Failure};
+use crate::registry::{self, Registries, RegistryFlags, WhichFlags};
+
+/// Images to judge, and how closely to look.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageFlags {
+    /// An image: REGISTRY/REPO[:TAG][@DIGEST]; its attestations are read from the registry. May be given more than once
+    #[arg(long = "image", value_name = "REFERENCE")]
+    images: Vec<String>,
+
+    #[command(flatten)]
+    which: WhichFlags,
+
+    /// Judge images by the attestations of this index, which must list them
+    #[arg(long, value_name = "REFERENCE")]
+    via_index: Option<String>,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+
+    /// Look at every tag of a registry that keeps no list of referrers, instead of only where the index has too little
+    #[arg(long)]
+    thorough: bool,
+
+    /// Refuse an image with more attestations than this
+    #[arg(long, value_name = "COUNT", default_value_t = MAX_ATTESTATIONS)]
+    max_attestations: usize,
+}
+
+impl ImageFlags {
+    /// Returns the images that were named, among the artifacts too: `NAME@sha256:…` is no file.
+    pub(super) fn named(&self, given: &[String]) -> Vec<String> {
+        let by_digest = given.iter().filter(|text| is_image(text));
+        self.images.iter().chain(by_digest).cloned().collect()
+    }
+}
+
+/// Says whether an artifact's name is an image's: by digest, and no file is called so.
+pub(super) fn is_image(given: &str) -> bool {
+    given.contains('@')
+        && Reference::parse(given).is_ok_and(|reference| reference.digest().is_some())
+        && !std::path::Path::new(given).exists()
+}
+
+/// An image on its way to the rules.
+pub(super) struct Asked {
+    /// What to call it in reports.
+    pub(super) name: String,
+    /// What is asked.
+    pub(super) question: Result<Question, Failure>,
+    /// The image whose registry may know more than was collected.
+    again: Option<Image>,
+}
+
+/// The registries, and what to look for in them.
+pub(super) struct Images<'a> {
+    flags: &'a ImageFlags,
+    policy: &'a Policy,
+    registries: Registries,
+    runtime: Runtime,
+}
+
+impl<'a> Images<'a> {
+    /// Prepares to reach registries. Only a command that names an image comes here: files never open a socket.
+    pub(super) fn open(flags: &'a ImageFlags, policy: &'a Policy) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(exit::INTERNAL, format!("cannot start: {error}")))?;
+        Ok(Self {
+            flags,
+            policy,
+            registries: flags.registry.open()?,
+            runtime,
+        })
+    }
+
+    /// Finds what each name means and collects what speaks of it; what fails, fails for its own name.
+    pub(super) fn ask(&self, names: &[String]) -> Vec<Asked> {
+        let mut asked = Vec::new();
+        for name in names {
+            let found = self
+                .runtime
+                .block_on(self.registries.resolve(name, &self.flags.which.which()));
+            match found {
+                Ok(images) => asked.extend(images.into_iter().map(|image| self.ask_one(image))),
+                Err(failure) => asked.push(Asked {
+                    name: name.clone(),
+                    question: Err(failure),
+                    again: None,
+                }),
+            }
+        }
+        asked
+    }
+
+    fn ask_one(&self, image: Image) -> Asked {
+        let look = match self.flags.thorough {
+            true => Look::Thorough,
+            false => Look::Index,
+        };
+        let name = image.reference.to_string();
+        match self.runtime.block_on(self.collect(&image, look)) {
+            Ok((question, is_thorough)) => Asked {
+                name,
+                question: Ok(question),
+                again: (!is_thorough).then_some(image),
+            },
+            Err(failure) => Asked {
+                name,
+                question: Err(failure),
+                again: None,
+            },
+        }
+    }
+
+    /// Looks more closely at an image that did not pass; none where there is nothing more to see.
+    pub(super) fn ask_again(&self, asked: &Asked) -> Option<Result<Question, Failure>> {
+        let image = asked.again.as_ref()?;
+        let again = self.runtime.block_on(self.collect(image, Look::Thorough));
+        Some(again.map(|(question, _)| question))
+    }
+
+    /// Returns how many requests were sent and how many bytes came back.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        self.registries.traffic()
+    }
+
+    async fn collect(&self, image: &Image, look: Look) -> Result<(Question, bool), Failure> {
+        let judged_by = self.judged_by(image).await?;
+        let repository = self.registries.attestations(&judged_by.reference)?;
+        let wanted = Wanted {
+            matters: &|predicate_type| self.policy.may_weigh(predicate_type),
+            look,
+            most: self.flags.max_attestations,
+        };
+        let subject = &judged_by.descriptor.digest;
+        let collected: Collected = collect::collect(&repository, subject, wanted)
+            .await
+            .map_err(registry::collect_failure)?;
+        let question = Question {
+            artifact: vec![subject.clone()],
+            content: None,
+            candidates: collected.candidates,
+        };
+        Ok((question, collected.is_thorough))
+    }
+
+    /// Returns the image whose attestations decide: itself, or an index that lists it.
+    async fn judged_by(&self, image: &Image) -> Result<Image, Failure> {
+        let Some(index) = &self.flags.via_index else {
+            return Ok(image.clone());
+        };
+        let listed = self.registries.resolve(index, &Which::All).await?;
+        let is_listed = listed
+            .iter()
+            .any(|each| each.descriptor.digest == image.descriptor.digest);
+        match listed.into_iter().next() {
+            Some(index) if is_listed => Ok(index),
+            _ => Err(Failure::new(
+                exit::NO_ATTESTATION,
+                format!("{index} does not list {}", image.descriptor.digest),
+            )
+            .hint("name the index that this image was taken from, by its tag or digest")),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Registries as the command reaches them: flags, credentials, one connection to each host.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stella_attest::collect::CollectError;
+use stella_attest::image::{self, Image, ImageError, Which};
+use stella_client::network::{Network, NetworkOptions, PlainHttp};
+use stella_client::registry::credentials::Credential;
+use stella_client::registry::{Registry, Repository, Traffic};
+use stella_client::retry::{RetryPolicy, Retrying};
+use stella_wire::registry::{Reference, ReferenceError};
+use stella_wire::transport::Transport;
+
+use crate::exit::{self, Failure};
+
+/// How registries are reached.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct RegistryFlags {
+    /// Keep attestations in this repository (REGISTRY/REPO) instead of the image's own
+    #[arg(long, value_name = "REPOSITORY", env = "STELLA_REPOSITORY")]
+    repository: Option<String>,
+
+    /// Speak plain http to registries beyond this machine: credentials and answers can be read and changed on the way
+    #[arg(long)]
+    insecure_plain_http: bool,
+}
+
+/// Which of an image is meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct WhichFlags {
+    /// The index and every image in it, instead of what the reference names alone
+    #[arg(short, long, conflicts_with = "platform")]
+    recursive: bool,
+
+    /// The image of this platform, of an index: os/architecture[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+}
+
+impl WhichFlags {
+    pub(crate) fn which(&self) -> Which {
+        match (&self.platform, self.recursive) {
+            (Some(platform), _) => Which::Platform(platform.clone()),
+            (None, true) => Which::All,
+            (None, false) => Which::Itself,
+        }
+    }
+}
+
+/// Registries that were opened in this run.
+pub(crate) struct Registries {
+    transport: Arc<dyn Transport>,
+    plain_http: PlainHttp,
+    /// Where attestations are kept, if not beside their images.
+    elsewhere: Option<Reference>,
+    open: Mutex<HashMap<String, Arc<Registry>>>,
+}
+
+impl RegistryFlags {
+    /// Prepares to reach registries; nothing is opened yet.
+    pub(crate) fn open(&self) -> Result<Registries, Failure> {
+        let plain_http = if self.insecure_plain_http {
+            PlainHttp::AnywhereInsecure
+        } else {
+            PlainHttp::LoopbackOnly
+        };
+        let options = NetworkOptions {
+            plain_http,
+            ..NetworkOptions::default()
+        };
+        let network = Arc::new(Network::new(options));
+        let transport = Arc::new(Retrying::new(network, RetryPolicy::default()));
+        let elsewhere = self.repository.as_deref().map(parse).transpose()?;
+        Ok(Registries {
+            transport,
+            plain_http,
+            elsewhere,
+            open: Mutex::default(),
+        })
+    }
+}
+
+impl Registries {
+    /// Returns the repository of an image.
+    pub(crate) fn repository(&self, reference: &Reference) -> Result<Repository, Failure> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = match open.get(reference.registry()) {
+            Some(registry) => Arc::clone(registry),
+            None => {
+                let registry = Arc::new(Registry::new(
+                    Arc::clone(&self.transport),
+                    reference.host(),
+                    self.plain_http,
+                    credential(reference)?,
+                ));
+                open.insert(reference.registry().to_owned(), Arc::clone(&registry));
+                registry
+            }
+        };
+        Ok(Repository::new(registry, reference.repository()))
+    }
+
+    /// Returns the repository in which the attestations of an image are kept.
+    pub(crate) fn attestations(&self, reference: &Reference) -> Result<Repository, Failure> {
+        self.repository(self.elsewhere.as_ref().unwrap_or(reference))
+    }
+
+    /// Finds what a text means.
+    pub(crate) async fn resolve(&self, text: &str, which: &Which) -> Result<Vec<Image>, Failure> {
+        let reference = parse(text)?;
+        let repository = self.repository(&reference)?;
+        let images = image::resolve(&repository, &reference, which).await;
+        images.map_err(image_failure)
+    }
+
+    /// Returns how many requests were sent and how many bytes came back.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = |traffic: &Arc<Traffic>| (traffic.requests(), traffic.bytes());
+        open.values()
+            .map(|registry| each(registry.traffic()))
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+}
+
+fn credential(_reference: &Reference) -> Result<Credential, Failure> {
+    Ok(Credential::Anonymous)
+}
+
+/// Reads a reference.
+pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(|error| {
+        let failure = Failure::usage(error.to_string());
+        match error {
+            ReferenceError::Digest { .. } => failure,
+            _ => failure.hint("an image is named REGISTRY/REPO[:TAG][@sha256:HEX]"),
+        }
+    })
+}
+
+fn image_failure(error: ImageError) -> Failure {
+    let message = error.to_string();
+    match error {
+        ImageError::Registry(error) => error.into(),
+        ImageError::NotFound { .. } => Failure::new(exit::NO_ARTIFACT, message)
+            .hint("look at the name and the tag; a private repository wants `stella login` first")
+            .page("no-artifact"),
+        ImageError::NoPlatform { .. } => {
+            Failure::new(exit::NO_ARTIFACT, message).page("no-artifact")
+        }
+        _ => Failure::new(exit::NO_ARTIFACT, message),
+    }
+}
+
+/// Says what to do about attestations that could not be collected.
+pub(crate) fn collect_failure(error: CollectError) -> Failure {
+    let message = error.to_string();
+    match error {
+        CollectError::Registry(error) => error.into(),
+        CollectError::TooMany { .. } => {
+            Failure::new(exit::SIGNATURE, message).hint("raise the limit with --max-attestations")
+        }
+        CollectError::Gone { .. } => Failure::new(exit::SIGNATURE, message)
+            .hint("the registry lost what it lists: `stella mirror repair`, or sign again"),
+        _ => Failure::new(exit::SIGNATURE, message),
+    }
+}
