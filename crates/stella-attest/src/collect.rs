@@ -10,7 +10,7 @@ use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::legacy::{self, LegacyError, Pieces};
 use stella_client::error::ClientError;
 use stella_client::registry::Repository;
-use stella_wire::registry::attachment::{self, PREDICATE_TYPE, is_bundle, legacy_tags};
+use stella_wire::registry::attachment::{self, PREDICATE_TYPE, as_listed, is_bundle, legacy_tags};
 use stella_wire::registry::{Descriptor, Manifest, ManifestError};
 
 use crate::referrers::{self, Look, Place, Referrer};
@@ -60,11 +60,20 @@ impl Default for Wanted<'_> {
 #[derive(Debug)]
 pub struct Collected {
     /// What may speak of the image.
-    pub candidates: Vec<Candidate>,
+    pub attested: Vec<Attested>,
     /// How many were passed over, because the list says that they are something else.
     pub passed_over: usize,
     /// Whether nothing more could be found by [`Look::Thorough`].
     pub is_thorough: bool,
+}
+
+/// What may be an attestation.
+#[derive(Debug)]
+pub struct Attested {
+    /// For the rules.
+    pub candidate: Candidate,
+    /// The manifest that attaches it; none for a layer of an older one.
+    pub manifest: Option<Descriptor>,
 }
 
 /// The ways in which nothing is collected.
@@ -104,6 +113,14 @@ pub enum CollectError {
         /// The limit.
         most: usize,
     },
+}
+
+impl Collected {
+    /// Returns what is for the rules.
+    pub fn into_candidates(self) -> Vec<Candidate> {
+        let candidates = self.attested.into_iter();
+        candidates.map(|each| each.candidate).collect()
+    }
 }
 
 /// Collects what may speak of `subject`.
@@ -146,11 +163,11 @@ pub async fn collect(
     }
     // 3. Side by side, in the order of the lists.
     let newer = stream::iter(referrers).map(|each| read_referrer(repository, each));
-    let mut candidates: Vec<Option<Candidate>> = newer.buffered(AT_ONCE).try_collect().await?;
+    let mut attested: Vec<Option<Attested>> = newer.buffered(AT_ONCE).try_collect().await?;
     let older = stream::iter(older).map(|layer| read_older(repository, layer));
-    candidates.extend(older.buffered(AT_ONCE).try_collect::<Vec<_>>().await?);
+    attested.extend(older.buffered(AT_ONCE).try_collect::<Vec<_>>().await?);
     Ok(Collected {
-        candidates: candidates.into_iter().flatten().collect(),
+        attested: attested.into_iter().flatten().collect(),
         passed_over,
         is_thorough: listed.is_thorough,
     })
@@ -171,7 +188,7 @@ fn may_matter(descriptor: &Descriptor, wanted: Wanted<'_>) -> bool {
 async fn read_referrer(
     repository: &Repository,
     referrer: Referrer,
-) -> Result<Option<Candidate>, CollectError> {
+) -> Result<Option<Attested>, CollectError> {
     let digest = &referrer.descriptor.digest;
     let raw = repository.manifest(&digest.to_string()).await?;
     let raw = raw.ok_or_else(|| CollectError::Gone {
@@ -185,7 +202,7 @@ async fn read_referrer(
         return Ok(None);
     };
     let bytes = read_layer(repository, layer).await?;
-    Ok(Some(Candidate {
+    let candidate = Candidate {
         digest: layer.digest.clone(),
         source: match referrer.place {
             Place::Referrers => Source::Referrers,
@@ -193,6 +210,14 @@ async fn read_referrer(
             Place::OwnTag => Source::OwnTag,
         },
         found: Found::Bytes(Ok(bytes.to_vec())),
+    };
+    Ok(Some(Attested {
+        candidate,
+        manifest: Some(as_listed(
+            &manifest,
+            raw.digest.clone(),
+            raw.bytes.len() as u64,
+        )),
     }))
 }
 
@@ -222,15 +247,19 @@ async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes
 async fn read_older(
     repository: &Repository,
     layer: Descriptor,
-) -> Result<Option<Candidate>, CollectError> {
+) -> Result<Option<Attested>, CollectError> {
     if layer.media_type != SIMPLE_SIGNING && layer.media_type != ENVELOPE {
         return Ok(None);
     }
     let bytes = read_layer(repository, &layer).await?;
-    Ok(Some(Candidate {
+    let candidate = Candidate {
         digest: DigestAlgorithm::Sha256.digest(&bytes),
         source: Source::LegacyTag,
         found: Found::Pieces(put_together(&layer, &bytes).map(Box::new)),
+    };
+    Ok(Some(Attested {
+        candidate,
+        manifest: None,
     }))
 }
 

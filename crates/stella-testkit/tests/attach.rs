@@ -9,9 +9,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stella_attest::collect::{self, Wanted};
+use stella_attest::collect::{self, Attested, Wanted};
 use stella_attest::referrers::{self, Look};
-use stella_attest::verify::Candidate;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_client::network::{Network, PlainHttp};
 use stella_client::registry::credentials::Credential;
@@ -108,8 +107,8 @@ async fn require_all(repository: &Repository, subject: &Digest, look: Look) {
     let collected = collect::collect(repository, subject, wanted).await.unwrap();
     for number in 0..WRITERS {
         let digest = DigestAlgorithm::Sha256.digest(format!("bundle {number}").as_bytes());
-        let is_it = |each: &Candidate| each.digest == digest;
-        let found = collected.candidates.iter().any(is_it);
+        let is_it = |each: &Attested| each.candidate.digest == digest;
+        let found = collected.attested.iter().any(is_it);
         assert!(found, "{repository}: bundle {number} by {look:?}");
     }
 }

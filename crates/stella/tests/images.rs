@@ -136,6 +136,29 @@ fn a_verdict_travels_beside_its_image() {
         assert!(said["stats"]["requests"].as_u64().unwrap() > 0);
     }
     harbour.verify(&[&by_digest]).ended(0);
+    let listed = harbour
+        .desk
+        .run(["attest", "list", &tagged, "--json"])
+        .ended(0)
+        .json();
+    assert_eq!(listed["attestations"].as_array().unwrap().len(), 2);
+    let tree = harbour.desk.run(["attest", "list", &tagged]).ended(0);
+    says(
+        &tree.out,
+        &["├─ ", "└─ ", "https://example.com/again", "/local/demo/"],
+    );
+    // Brought along it verifies with no network.
+    let file = harbour.desk.path("brought.jsonl").display().to_string();
+    harbour
+        .desk
+        .run(["attest", "download", &tagged, "-o", &file])
+        .ended(0);
+    harbour
+        .verify(&["--image", &by_digest, "--bundle", &file, "--offline"])
+        .ended(0);
+    harbour
+        .verify(&["--image", &tagged, "--bundle", &file, "--offline"])
+        .ended(2);
     // 4. Without the network nobody knows, and that is said.
     let said = harbour
         .verify(&["--image", &by_digest, "--offline"])

@@ -104,18 +104,23 @@ fn stats(run: &Run) -> Value {
     json!({"ms": ms, "requests": requests, "bytes": bytes})
 }
 
+/// Says where an attestation was found.
+pub(crate) const fn source(source: Source) -> &'static str {
+    match source {
+        Source::FallbackIndex => "fallback",
+        Source::File => "bundle",
+        Source::LegacyTag => "legacy",
+        Source::OwnTag => "tag",
+        Source::Referrers => "referrers",
+        Source::Shelf => "local",
+    }
+}
+
 /// Returns one attestation for programs.
 pub(crate) fn attestation(examined: &Examined) -> Value {
     let mut value = json!({
         "digest": examined.digest.to_string(),
-        "source": match examined.source {
-            Source::FallbackIndex => "fallback",
-            Source::File => "bundle",
-            Source::LegacyTag => "legacy",
-            Source::OwnTag => "tag",
-            Source::Referrers => "referrers",
-            Source::Shelf => "local",
-        },
+        "source": source(examined.source),
     });
     if let Some(form) = examined.form {
         value["format"] = json!(form.to_string());

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde_json::json;
+use stella_attest::image::Which;
 use stella_attest::verify::{Candidate, Found};
 use stella_bundle::attestation_set::{AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::Bundle;
 
-use super::source::SourceFlags;
+use super::source::{Asked, SourceFlags};
 use crate::exit::{self, Failure};
-use crate::{artifact, terminal, trust};
+use crate::registry::RegistryFlags;
+use crate::{terminal, trust};
 
 /// Write every attestation of an artifact into one file that verifies offline
 #[derive(Debug, clap::Args)]
@@ -20,12 +22,15 @@ Example:
   stella attest export-bundle --image sha256:… --include-proofs --output attestation-bundle.json
   stella attest verify --offline --bundle attestation-bundle.json --artifact sha256:… …")]
 pub(crate) struct Args {
-    /// The artifact: a file, or its digest as sha256:HEX
+    /// The artifact: a file, its digest as sha256:HEX, or an image: REGISTRY/REPO[:TAG][@DIGEST]
     #[arg(long, visible_alias = "artifact", value_name = "ARTIFACT")]
     image: String,
 
     #[command(flatten)]
     source: SourceFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
 
     /// Refuse bundles that cannot be verified offline, and put the recorded trust root beside them
     #[arg(long)]
@@ -57,16 +62,15 @@ enum Format {
     Set,
 }
 
-pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
-    let artifact = artifact::Artifact::read(&args.image)?;
-    let candidates = args.source.candidates(&artifact)?;
-    if candidates.is_empty() {
-        return Err(Failure::new(
-            exit::NO_ATTESTATION,
-            "no attestation speaks of this artifact",
-        ));
-    }
-    let bundles = healthy(candidates)?;
+pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
+    let registries = args.registry.open()?;
+    let asked = args
+        .source
+        .find(&args.image, &Which::Itself, &registries)
+        .await?;
+    let digest = asked.iter().find_map(|each| each.digests.first().cloned());
+    let digest = digest.ok_or_else(|| Failure::new(exit::NO_ARTIFACT, "no artifact"))?;
+    let bundles = bundles_of(asked)?;
     if args.include_proofs {
         for bundle in &bundles {
             require_proofs(bundle)?;
@@ -83,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
             } else {
                 Vec::new()
             };
-            AttestationSet::new(artifact.digest()?, bundles.clone(), roots).to_json()
+            AttestationSet::new(&digest, bundles.clone(), roots).to_json()
         }
     };
     if args.output.as_os_str() == "-" {
@@ -93,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     fs::write(&args.output, &bytes).map_err(|error| Failure::io("write", &args.output, &error))?;
     if args.json {
         terminal::say_json(&json!({
-            "artifact": artifact.digest()?.to_string(),
+            "artifact": digest.to_string(),
             "attestations": bundles.len(),
             "file": args.output.display().to_string(),
         }));
@@ -107,6 +111,19 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
+/// Returns every bundle of what was asked for.
+pub(super) fn bundles_of(asked: Vec<Asked>) -> Result<Vec<Vec<u8>>, Failure> {
+    let attested = asked.into_iter().flat_map(|each| each.attested);
+    let candidates: Vec<Candidate> = attested.map(|each| each.candidate).collect();
+    if candidates.is_empty() {
+        return Err(Failure::new(
+            exit::NO_ATTESTATION,
+            "no attestation speaks of this artifact",
+        ));
+    }
+    healthy(candidates)
+}
+
 /// Returns the bundles that can be read, and says which cannot.
 fn healthy(candidates: Vec<Candidate>) -> Result<Vec<Vec<u8>>, Failure> {
     let mut bundles = Vec::with_capacity(candidates.len());
@@ -118,8 +135,16 @@ fn healthy(candidates: Vec<Candidate>) -> Result<Vec<Vec<u8>>, Failure> {
                 terminal::tell(&format!("warning: left out: {damage}"));
                 last = Some(damage);
             }
-            // What was put together here has no bytes that someone else could verify.
-            Found::Pieces(_) => {}
+            // What was put together here has no bytes but those of the older bundle that it makes.
+            Found::Pieces(Ok(bundle)) => match bundle.to_json() {
+                Ok(bytes) => bundles.push(bytes),
+                Err(error) => {
+                    terminal::tell(&format!("warning: left out {}: {error}", candidate.digest))
+                }
+            },
+            Found::Pieces(Err(error)) => {
+                terminal::tell(&format!("warning: left out {}: {error}", candidate.digest));
+            }
         }
     }
     match last {

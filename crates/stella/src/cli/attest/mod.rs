@@ -1,5 +1,6 @@
 //! `stella attest`: what is done with attestations.
 
+mod download;
 mod export_bundle;
 mod inspect;
 mod list;
@@ -20,6 +21,8 @@ use crate::exit::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write the attestations of an image to a file, one bundle a line
+    Download(download::Args),
     /// Write every attestation of an artifact into one file that verifies offline
     ExportBundle(export_bundle::Args),
     /// Show what an attestation says and who signed it, without judging who may
@@ -34,9 +37,10 @@ pub(crate) enum Command {
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::ExportBundle(args) => export_bundle::run(&args),
+        Command::Download(args) => super::wait(download::run(args)),
+        Command::ExportBundle(args) => super::wait(export_bundle::run(args)),
         Command::Inspect(args) => inspect::run(context, &args),
-        Command::List(args) => list::run(&args),
+        Command::List(args) => super::wait(list::run(args)),
         Command::Sign(args) => super::wait(sign::run(context, args)),
         Command::Verify(args) => verify::run(context, &args),
     }

@@ -1,9 +1,12 @@
 //! Where attestations are read from: the files that were named, else this machine's store.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use stella_attest::collect::{self, Attested, Wanted};
 use stella_attest::file;
+use stella_attest::image::Which;
+use stella_attest::referrers::Look;
 use stella_attest::shelf::{Shelf, ShelfError, Stored};
 use stella_attest::verify::{Candidate, Source};
 use stella_bundle::attestation_set;
@@ -14,6 +17,7 @@ use crate::artifact::Artifact;
 use crate::cli::gate::BUNDLE_ENDINGS;
 use crate::exit::{self, Failure};
 use crate::places;
+use crate::registry::{Registries, collect_failure};
 
 /// Where to read attestations.
 #[derive(Debug, clap::Args)]
@@ -28,7 +32,59 @@ pub(crate) struct SourceFlags {
     store: Option<PathBuf>,
 }
 
+/// An artifact or image, and everything that may speak of it.
+pub(crate) struct Asked {
+    /// What it is called: what was typed, an image by its digest.
+    pub(crate) name: String,
+    /// Its digests.
+    pub(crate) digests: Vec<Digest>,
+    /// What was found.
+    pub(crate) attested: Vec<Attested>,
+}
+
 impl SourceFlags {
+    /// Finds everything about each thing that was named: a file or a digest by the files named or this machine's store, an
+    /// image by its registry.
+    pub(crate) async fn find(
+        &self,
+        given: &str,
+        which: &Which,
+        registries: &Registries,
+    ) -> Result<Vec<Asked>, Failure> {
+        let is_local = Digest::parse(given).is_some() || Path::new(given).exists();
+        if is_local || !self.bundles.is_empty() {
+            let artifact = Artifact::read(given)?;
+            let alone = |candidate| Attested {
+                candidate,
+                manifest: None,
+            };
+            let candidates = self.candidates(&artifact)?;
+            return Ok(vec![Asked {
+                name: given.to_owned(),
+                digests: artifact.digests,
+                attested: candidates.into_iter().map(alone).collect(),
+            }]);
+        }
+        let mut asked = Vec::new();
+        for image in registries.resolve(given, which).await? {
+            let repository = registries.attestations(&image.reference)?;
+            let wanted = Wanted {
+                look: Look::Thorough,
+                ..Wanted::default()
+            };
+            let digest = image.descriptor.digest;
+            let collected = collect::collect(&repository, &digest, wanted)
+                .await
+                .map_err(collect_failure)?;
+            asked.push(Asked {
+                name: image.reference.to_string(),
+                digests: vec![digest],
+                attested: collected.attested,
+            });
+        }
+        Ok(asked)
+    }
+
     /// Returns everything that may speak of the artifact.
     pub(crate) fn candidates(&self, artifact: &Artifact) -> Result<Vec<Candidate>, Failure> {
         let beside = beside(&artifact.given);

@@ -148,12 +148,13 @@ impl<'a> Images<'a> {
         let collected: Collected = collect::collect(&repository, subject, wanted)
             .await
             .map_err(registry::collect_failure)?;
+        let is_thorough = collected.is_thorough;
         let question = Question {
             artifact: vec![subject.clone()],
             content: None,
-            candidates: collected.candidates,
+            candidates: collected.into_candidates(),
         };
-        Ok((question, collected.is_thorough))
+        Ok((question, is_thorough))
     }
 
     /// Returns the image whose attestations decide: itself, or an index that lists it.
