@@ -14,3 +14,7 @@ pub use access::{Registry, Traffic};
 pub use problem::RegistryProblem;
 pub use repository::{Put, Repository};
 pub use upload::Upload;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
