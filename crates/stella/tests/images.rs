@@ -136,6 +136,10 @@ fn a_verdict_travels_beside_its_image() {
         assert!(said["stats"]["requests"].as_u64().unwrap() > 0);
     }
     harbour.verify(&[&by_digest]).ended(0);
+    // And by whatever file names it.
+    let compose = format!("services:\n  web:\n    image: {tagged}\n");
+    let compose = harbour.desk.write("compose.yaml", compose);
+    harbour.verify(&["--from", &compose]).ended(0);
     let listed = harbour
         .desk
         .run(["attest", "list", &tagged, "--json"])

@@ -1,5 +1,7 @@
 //! Images as artifacts: their attestations are collected from the registry before anything is judged.
 
+use std::path::PathBuf;
+
 use stella_attest::collect::{self, Collected, MAX_ATTESTATIONS, Wanted};
 use stella_attest::image::{Image, Which};
 use stella_attest::referrers::Look;
@@ -8,6 +10,7 @@ use stella_policy::policy::Policy;
 use stella_wire::registry::Reference;
 use tokio::runtime::Runtime;
 
+use super::from;
 use crate::exit::{self, Failure};
 use crate::registry::{self, Registries, RegistryFlags, WhichFlags};
 
@@ -17,6 +20,10 @@ pub(crate) struct ImageFlags {
     /// An image: REGISTRY/REPO[:TAG][@DIGEST]; its attestations are read from the registry. May be given more than once
     #[arg(long = "image", value_name = "REFERENCE")]
     images: Vec<String>,
+
+    /// Judge every image that this file names: a Dockerfile, a compose file, Kubernetes manifests, or one image a line
+    #[arg(long = "from", value_name = "FILE")]
+    from: Vec<PathBuf>,
 
     #[command(flatten)]
     which: WhichFlags,
@@ -38,10 +45,14 @@ pub(crate) struct ImageFlags {
 }
 
 impl ImageFlags {
-    /// Returns the images that were named, among the artifacts too: `NAME@sha256:…` is no file.
-    pub(super) fn named(&self, given: &[String]) -> Vec<String> {
+    /// Returns the images that were named: by flags, in files, among the artifacts (`NAME@sha256:…` is no file).
+    pub(super) fn named(&self, given: &[String]) -> Result<Vec<String>, Failure> {
         let by_digest = given.iter().filter(|text| is_image(text));
-        self.images.iter().chain(by_digest).cloned().collect()
+        let mut named: Vec<String> = self.images.iter().chain(by_digest).cloned().collect();
+        for path in &self.from {
+            named.extend(from::images_in(path)?);
+        }
+        Ok(named)
     }
 }
 

@@ -2,6 +2,7 @@
 //! `stella policy explain` are this engine with other words.
 
 mod artifacts;
+mod from;
 mod identity_flags;
 mod images;
 mod named;
@@ -124,7 +125,7 @@ pub(crate) fn judge(
         .as_ref()
         .map_or_else(Trust::default, TrustMaterial::prepare);
     // 2. The last reading of files.
-    let named_images = flags.images.named(given);
+    let named_images = flags.images.named(given)?;
     let files: Vec<String> = given
         .iter()
         .filter(|name| !images::is_image(name))

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// The artifact: a file, a folder, a digest as sha256:HEX, or - for standard input; may be given more than once
     #[arg(
         long = "artifact",
-        required_unless_present = "images",
+        required_unless_present_any = ["images", "from"],
         value_name = "ARTIFACT"
     )]
     artifacts: Vec<String>,
