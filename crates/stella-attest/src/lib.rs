@@ -4,6 +4,8 @@
 //! the command. A session is given its clock and its transport, so every use case runs without socket or waiting.
 
 pub mod file;
+pub mod layout;
+pub mod mirror;
 pub mod session;
 pub mod shelf;
 pub mod sign;
