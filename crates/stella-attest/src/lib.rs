@@ -7,6 +7,8 @@ pub mod attach;
 pub mod collect;
 pub mod file;
 pub mod image;
+pub mod layout;
+pub mod mirror;
 pub mod referrers;
 pub mod session;
 pub mod shelf;

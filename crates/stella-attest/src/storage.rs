@@ -10,8 +10,9 @@ use bytes::Bytes;
 use stella_bundle::digest::Digest;
 use stella_client::error::ClientError;
 use stella_client::registry::{Repository, Upload};
-use stella_wire::registry::{Descriptor, RawManifest};
+use stella_wire::registry::{Descriptor, RawManifest, attachment};
 
+use crate::layout::LayoutError;
 use crate::referrers::{self, Look};
 
 /// An answer on its way; boxed, so that a `dyn Storage` can give it.
@@ -29,8 +30,14 @@ pub trait Storage: Send + Sync {
     /// for by digest has it.
     fn manifest<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<RawManifest>>;
 
-    /// Puts a manifest under a tag or its digest; what it names must be there already. It is durable on return.
+    /// Puts a manifest under a tag or its digest; what it names must be there already. It is durable on return, and others
+    /// find it at the latest after [`Storage::finish`]. One that stands only under its digest is there because an index
+    /// names it; for any other there is [`Storage::attach`].
     fn put_manifest<'a>(&'a self, reference: &'a str, manifest: &'a RawManifest) -> Answer<'a, ()>;
+
+    /// Puts a manifest that neither an index nor a tag names: one with a subject, so that `referrers` of the subject finds
+    /// it ever after, or an image that has only its digest. Otherwise as [`Storage::put_manifest`].
+    fn attach<'a>(&'a self, manifest: &'a RawManifest) -> Answer<'a, ()>;
 
     /// Says whether a blob is there, whole.
     fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, bool>;
@@ -47,6 +54,21 @@ pub trait Storage: Send + Sync {
 
     /// Lists all tags; empty when the place has none.
     fn tags(&self) -> Answer<'_, Vec<String>>;
+
+    /// Lists what there is to copy: tags, and digests of images that have none; nothing that is attached to another.
+    fn images(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let mut tags = self.tags().await?;
+            tags.retain(|tag| attachment::tag_subject(tag).is_none());
+            Ok(tags)
+        })
+    }
+
+    /// Ends a row of writes that went well: what was put is found by whoever opens the place from now on. A file of
+    /// images appears only now.
+    fn finish(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A blob that is being written. Dropped unfinished it leaves nothing that could be taken for the whole.
@@ -67,9 +89,15 @@ pub trait BlobWriter: Send {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
+    /// A layout on this machine.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// A registry.
     #[error(transparent)]
     Registry(#[from] ClientError),
+    /// A blob is written on after a part of it failed.
+    #[error("a part of the blob could not be written before: begin it again")]
+    WriterFailed,
 }
 
 impl Storage for Repository {
@@ -86,6 +114,23 @@ impl Storage for Repository {
             let bytes = manifest.bytes.clone();
             self.put_manifest(reference, &manifest.media_type, bytes)
                 .await?;
+            Ok(())
+        })
+    }
+
+    fn attach<'a>(&'a self, manifest: &'a RawManifest) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let subject = manifest.parse().ok().and_then(|parsed| parsed.subject);
+            match subject {
+                Some(subject) => {
+                    referrers::attach(self, &subject.digest, manifest).await?;
+                }
+                None => {
+                    let (digest, bytes) = (manifest.digest.to_string(), manifest.bytes.clone());
+                    self.put_manifest(&digest, &manifest.media_type, bytes)
+                        .await?;
+                }
+            }
             Ok(())
         })
     }

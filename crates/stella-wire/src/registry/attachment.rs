@@ -136,6 +136,17 @@ pub fn is_own_tag(tag: &str, subject: &Digest) -> bool {
     })
 }
 
+/// Returns what a tag of attachments is about: an own tag, the tag of an index of referrers, or one of cosign before v3.
+#[must_use]
+pub fn tag_subject(tag: &str) -> Option<Digest> {
+    let name = tag.split('.').next().unwrap_or_default();
+    let (algorithm, digits) = name.split_once('-')?;
+    let subject = Digest::from_hex(DigestAlgorithm::from_name(algorithm)?, digits)?;
+    let is_one =
+        tag == name || is_own_tag(tag, &subject) || legacy_tags(&subject).contains(&tag.to_owned());
+    is_one.then_some(subject)
+}
+
 /// Returns the tags of cosign before v3: signatures, attestations, SBOMs.
 #[must_use]
 pub fn legacy_tags(subject: &Digest) -> [String; 3] {
@@ -198,6 +209,17 @@ mod tests {
         assert!(!is_own_tag(&fallback_tag(&subject), &subject));
         for tag in legacy_tags(&subject) {
             assert!(!is_own_tag(&tag, &subject), "{tag}");
+            assert_eq!(tag_subject(&tag), Some(subject.clone()));
+        }
+        assert_eq!(tag_subject(&own), Some(subject.clone()));
+        assert_eq!(tag_subject(&fallback_tag(&subject)), Some(subject.clone()));
+        for tag in [
+            "v1",
+            "sha256-00",
+            &format!("{own}x"),
+            &format!("{}-x", fallback_tag(&subject)),
+        ] {
+            assert_eq!(tag_subject(tag), None, "{tag}");
         }
     }
 }

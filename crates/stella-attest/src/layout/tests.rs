@@ -1,0 +1,1 @@
+//! Layouts of other tools, kills, and hostile files.
