@@ -9,6 +9,7 @@ pub mod file;
 pub mod image;
 pub mod layout;
 pub mod mirror;
+pub mod prune;
 pub mod referrers;
 pub mod session;
 pub mod shelf;

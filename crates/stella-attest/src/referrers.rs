@@ -166,6 +166,36 @@ pub async fn repair(repository: &Repository, subject: &Digest) -> Result<Healed,
     heal(repository, subject, Vec::new()).await
 }
 
+/// Takes manifests out of the index under the fallback tag, where there is one.
+///
+/// # Errors
+/// Any [`ClientError`] of a request.
+pub async fn forget(
+    repository: &Repository,
+    subject: &Digest,
+    gone: &[&Descriptor],
+) -> Result<(), ClientError> {
+    if repository.referrers(subject, None).await?.is_some() {
+        return Ok(());
+    }
+    let is_gone = |each: &Descriptor| gone.iter().any(|gone| gone.digest == each.digest);
+    for _ in 0..ROUNDS {
+        let Fallback::Index(mut listed) = read_fallback(repository, subject).await? else {
+            return Ok(());
+        };
+        let before = listed.len();
+        listed.retain(|each| !is_gone(each));
+        if listed.len() == before {
+            return Ok(());
+        }
+        let index = Manifest::index(media::INDEX.to_owned(), listed).to_bytes();
+        repository
+            .put_manifest(&fallback_tag(subject), media::INDEX, Bytes::from(index))
+            .await?;
+    }
+    Ok(())
+}
+
 async fn heal(
     repository: &Repository,
     subject: &Digest,

@@ -207,6 +207,49 @@ fn an_index_speaks_for_its_platforms_only_where_told() {
 }
 
 #[test]
+fn old_attestations_go_and_the_newest_of_each_type_stays() {
+    let Some(harbour) = Harbour::open() else {
+        return;
+    };
+    let tagged = format!("{}:v1", harbour.name);
+    for _ in 0..3 {
+        harbour.sign(&["--image", &tagged]).ended(0);
+        // The list says when in whole seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let prune = |more: &[&str]| {
+        let arguments = ["attest", "prune", &tagged, "--keep", "1", "--json"];
+        harbour
+            .desk
+            .run(arguments.iter().chain(more))
+            .ended(0)
+            .json()
+    };
+    let count = || {
+        let listed = harbour.desk.run(["attest", "list", &tagged, "--json"]);
+        listed.ended(0).json()["attestations"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        prune(&["--dry-run"])["removed"].as_array().unwrap().len(),
+        2
+    );
+    assert_eq!(count(), 3);
+    assert_eq!(
+        prune(&["--older-than", "1h"])["removed"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    assert_eq!(prune(&[])["removed"].as_array().unwrap().len(), 2);
+    assert_eq!(count(), 1);
+    harbour.verify(&["--image", &tagged]).ended(0);
+}
+
+#[test]
 fn attestations_may_be_kept_in_another_repository() {
     let Some(harbour) = Harbour::open() else {
         return;

@@ -4,6 +4,7 @@ mod download;
 mod export_bundle;
 mod inspect;
 mod list;
+mod prune;
 mod sign;
 pub(super) mod source;
 mod statements;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// List the attestations of an artifact
     List(list::Args),
+    /// Remove old attestations of an image
+    Prune(prune::Args),
     /// Sign a statement about an artifact
     Sign(sign::Args),
     /// Answer whether an artifact is attested by someone who may
@@ -41,6 +44,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::ExportBundle(args) => super::wait(export_bundle::run(args)),
         Command::Inspect(args) => inspect::run(context, &args),
         Command::List(args) => super::wait(list::run(args)),
+        Command::Prune(args) => super::wait(prune::run(args)),
         Command::Sign(args) => super::wait(sign::run(context, args)),
         Command::Verify(args) => verify::run(context, &args),
     }

@@ -7,7 +7,7 @@ use stella_attest::image::{Image, Which};
 use stella_attest::referrers::Look;
 use stella_attest::verify::Question;
 use stella_policy::policy::Policy;
-use stella_wire::registry::Reference;
+use stella_wire::registry::{Descriptor, Reference};
 use tokio::runtime::Runtime;
 
 use super::from;
@@ -100,10 +100,7 @@ impl<'a> Images<'a> {
     pub(super) fn ask(&self, names: &[String]) -> Vec<Asked> {
         let mut asked = Vec::new();
         for name in names {
-            let found = self
-                .runtime
-                .block_on(self.registries.resolve(name, &self.flags.which.which()));
-            match found {
+            match self.runtime.block_on(self.resolve(name)) {
                 Ok(images) => asked.extend(images.into_iter().map(|image| self.ask_one(image))),
                 Err(failure) => asked.push(Asked {
                     name: name.clone(),
@@ -113,6 +110,19 @@ impl<'a> Images<'a> {
             }
         }
         asked
+    }
+
+    /// Finds what a name means. A digest is enough to collect and to judge: the image itself is not asked for.
+    async fn resolve(&self, name: &str) -> Result<Vec<Image>, Failure> {
+        let which = self.flags.which.which();
+        let reference = registry::parse(name)?;
+        match reference.digest() {
+            Some(digest) if which == Which::Itself => Ok(vec![Image {
+                descriptor: Descriptor::new("", digest.clone(), 0),
+                reference: reference.with_digest(digest),
+            }]),
+            _ => self.registries.resolve(name, &which).await,
+        }
     }
 
     fn ask_one(&self, image: Image) -> Asked {
