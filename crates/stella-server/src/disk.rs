@@ -151,7 +151,8 @@ impl DiskFile for LocalFile {
     }
 }
 
-fn create_durably(folder: &Path) -> io::Result<()> {
+/// Makes a folder, whose parent must exist, and makes its name durable; one that is there will do.
+pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -162,7 +163,8 @@ fn create_durably(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Elsewhere folders cannot be opened, and their names are durable when the call returns.
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;

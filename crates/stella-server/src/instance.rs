@@ -9,6 +9,7 @@
 //! DIR/issuer.json         subjects for which the local issuer mints tokens
 //! DIR/issuers.yaml        further trusted issuers, by the operator (optional)
 //! DIR/{ct,rekor}/         the logs
+//! DIR/registry/           images and what is attached to them (optional)
 //! DIR/{trusted_root,signing_config,client_trust_config}.json
 //! ```
 //!

@@ -1,4 +1,5 @@
-//! A whole private Sigstore in one process: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority, trust files.
+//! A whole private Sigstore in one process: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority, trust files, and
+//! on demand an OCI registry.
 //!
 //! [`Sigstore`] implements [`Transport`]: a client in the same process speaks to it as it would over the network.
 //! Sockets are in [`listen`]; each service has a room of the same shape; both logs share one engine.
@@ -20,6 +21,7 @@ mod oidc;
 mod problem;
 mod random;
 mod reading;
+mod registry;
 mod rekor;
 mod sigstore;
 mod subject_pattern;
@@ -32,7 +34,8 @@ pub use inspection::{LogReport, fsck_instance};
 pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, read_secret};
 pub use issuers::ConfigurationError;
 pub use oidc::{DEFAULT_AUDIENCE, DEFAULT_SUBJECT, TOKEN_PATH, TokenRefusal, TokenRequest};
-pub use sigstore::{InitOptions, OpenError, Options, OwnIssuer, Sigstore};
+pub use registry::{Registry, RegistryError, RegistryOptions};
+pub use sigstore::{InitOptions, OpenError, Options, OwnIssuer, OwnRegistry, Sigstore};
 
 #[cfg(doc)]
 use stella_wire::Transport;

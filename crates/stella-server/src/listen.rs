@@ -1,7 +1,8 @@
 //! Sockets: HTTP/1.1 in front of an instance, with a bound for everything that a stranger can send or leave unread.
 //!
 //! No service lives here and nothing is decided by what a request means: bytes come in, bounded in size and time, and
-//! [`Sigstore::answer`] has the rest. TLS is a reverse proxy's work.
+//! [`Sigstore::answer`] has the rest, or the registry, which reads and writes bodies piece by piece. TLS is a reverse
+//! proxy's work.
 
 mod write_deadline;
 
@@ -16,13 +17,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use stella_wire::problem::Code;
+use stella_wire::registry::{BASE_PATH, MAX_MANIFEST};
 use stella_wire::{Request, Response, fulcio, limits, rekor, tsa};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -31,9 +34,11 @@ use url::{Host, Url};
 
 use self::write_deadline::WriteDeadline;
 use crate::problem::Problem;
-use crate::sigstore::{OwnIssuer, Sigstore};
+use crate::registry::{Body, Received, Registry};
+use crate::sigstore::{OwnIssuer, OwnRegistry, Sigstore};
 
-/// Connections at once; more wait in the kernel's queue. Each may hold a body of [`SMALL_BODY`].
+/// Connections at once; more wait in the kernel's queue. Each may hold a body of [`SMALL_BODY`], or a piece
+/// of a blob.
 const MAX_CONNECTIONS: usize = 1024;
 /// Bodies up to this size need no place among the large ones: a certificate request, a log entry.
 const SMALL_BODY: u64 = 64 << 10;
@@ -54,13 +59,32 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection (out of file descriptors): the next try would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What an operator says about listening where others can reach it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exposure {
-    /// Refuse to serve the own issuer beyond this machine: neither address nor public URL may lead off the loopback.
+/// What an operator allows strangers to reach; by default nothing that is open to whoever comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exposure {
+    /// Whether the own issuer may be served beyond this machine.
+    pub own_issuer: Consent,
+    /// Whether the registry may be.
+    pub own_registry: Consent,
+}
+
+/// What an operator says about serving beyond this machine: on an address, or under a public URL, off the loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consent {
+    /// No.
+    #[default]
     Guarded,
-    /// `--insecure-dev-issuer`: serve it all the same.
-    InsecureOwnIssuer,
+    /// Yes: `--insecure-dev-issuer`, `--insecure-open-registry`.
+    Insecure,
+}
+
+/// What an instance offers that is open to whoever comes, or nearly so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// The own issuer, which gives tokens to whoever has one secret.
+    pub own_issuer: OwnIssuer,
+    /// The registry, which whoever comes may read and write.
+    pub own_registry: OwnRegistry,
 }
 
 /// The ways in which no socket is opened.
@@ -93,29 +117,56 @@ pub enum ListenError {
         /// The public URL.
         url: String,
     },
+    /// The registry asks nobody who he is: not for a network.
+    #[error(
+        "{address} can be reached by others, and whoever reaches the registry may write it: \
+         --insecure-open-registry allows that"
+    )]
+    RegistryExposed {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The same, where a proxy on this machine passes the network's requests on.
+    #[error(
+        "{url} can be reached by others, and whoever reaches the registry may write it: \
+         --insecure-open-registry allows that"
+    )]
+    RegistryPublic {
+        /// The public URL.
+        url: String,
+    },
 }
 
-/// Requires that the own issuer is for this machine only: neither the address nor the public URL leads off it. Needs no
-/// instance, so that none is made for an answer that is no.
+/// Requires that what is open to whoever comes is for this machine only: neither the address nor the public URL leads off
+/// it. Needs no instance, so that none is made for an answer that is no.
 ///
 /// # Errors
-/// `OwnIssuerExposed`, `OwnIssuerPublic`; neither when the issuer is withheld, or the exposure allows it.
+/// `OwnIssuerExposed`, `OwnIssuerPublic`, `RegistryExposed`, `RegistryPublic`; none for what is withheld, or when the
+/// exposure allows it.
 pub fn require_guarded(
     url: &str,
     address: SocketAddr,
-    own: OwnIssuer,
+    offered: Offered,
     exposure: Exposure,
 ) -> Result<(), ListenError> {
-    if own == OwnIssuer::Withhold || exposure == Exposure::InsecureOwnIssuer {
-        return Ok(());
+    let is_exposed = !address.ip().is_loopback();
+    let is_public = !is_loopback(url);
+    let url = || url.to_owned();
+    if offered.own_issuer == OwnIssuer::Offer && exposure.own_issuer == Consent::Guarded {
+        if is_exposed {
+            return Err(ListenError::OwnIssuerExposed { address });
+        }
+        if is_public {
+            return Err(ListenError::OwnIssuerPublic { url: url() });
+        }
     }
-    if !address.ip().is_loopback() {
-        return Err(ListenError::OwnIssuerExposed { address });
-    }
-    if !is_loopback(url) {
-        return Err(ListenError::OwnIssuerPublic {
-            url: url.to_owned(),
-        });
+    if offered.own_registry == OwnRegistry::Offer && exposure.own_registry == Consent::Guarded {
+        if is_exposed {
+            return Err(ListenError::RegistryExposed { address });
+        }
+        if is_public {
+            return Err(ListenError::RegistryPublic { url: url() });
+        }
     }
     Ok(())
 }
@@ -141,7 +192,11 @@ pub async fn bind(
     address: SocketAddr,
     exposure: Exposure,
 ) -> Result<TcpListener, ListenError> {
-    require_guarded(sigstore.url(), address, sigstore.own_issuer(), exposure)?;
+    let offered = Offered {
+        own_issuer: sigstore.own_issuer(),
+        own_registry: sigstore.own_registry(),
+    };
+    require_guarded(sigstore.url(), address, offered, exposure)?;
     bind_address(address).await
 }
 
@@ -220,7 +275,7 @@ async fn converse(stream: TcpStream, door: Door, mut stopping: watch::Receiver<(
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let door = door.clone();
-        async move { Ok::<_, Infallible>(door.answer(request).await.map(Full::new)) }
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -244,8 +299,8 @@ async fn converse(stream: TcpStream, door: Door, mut stopping: watch::Receiver<(
 }
 
 impl Door {
-    /// Reads the body within its bounds and asks the instance.
-    async fn answer(&self, request: hyper::Request<Incoming>) -> Response {
+    /// Asks the instance, by its registry or by its services.
+    async fn answer(&self, request: hyper::Request<Incoming>) -> http::Response<Body> {
         let (head, body) = request.into_parts();
         let limit = body_limit(&head.method, head.uri.path());
         let may_be_large = body
@@ -258,16 +313,9 @@ impl Door {
         } else {
             None
         };
-        let mut response = match read_body(body, limit).await {
-            Ok(body) => answer_or_500(&self.sigstore, &Request::from_parts(head, body)).await,
-            Err(problem) => {
-                let mut response = problem.into_response();
-                // What was not read is still on its way: this connection cannot go on.
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-                response
-            }
+        let mut response = match self.sigstore.registry_of(head.uri.path()) {
+            Some(registry) => ask_registry(registry, &head, body).await,
+            None => self.ask_services(head, body, limit).await.map(Body::from),
         };
         drop(place);
         let nosniff = HeaderValue::from_static("nosniff");
@@ -276,21 +324,49 @@ impl Door {
             .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         response
     }
+
+    /// Reads the body within its bounds and asks the services.
+    async fn ask_services(&self, head: Parts, body: Incoming, limit: usize) -> Response {
+        let body = match read_body(body, limit).await {
+            Ok(body) => body,
+            Err(problem) => return closing(problem.into_response()),
+        };
+        let request = Request::from_parts(head, body);
+        let answered = without_panic(self.sigstore.answer(&request)).await;
+        answered.unwrap_or_else(|| panicked().into_response())
+    }
 }
 
-/// Asks the instance; a defect that panics in one request is that request's 500, and the service stays up.
-async fn answer_or_500(sigstore: &Sigstore, request: &Request) -> Response {
-    let mut answering = pin!(sigstore.answer(request));
+/// Asks the registry, which reads as much of the body as it wants: blobs are larger than memory.
+async fn ask_registry(registry: &Registry, head: &Parts, body: Incoming) -> http::Response<Body> {
+    let mut body = Received::Stream(body);
+    match without_panic(registry.answer(head, &mut body)).await {
+        Some(response) if body.drain().await => response,
+        Some(response) => closing(response),
+        None => closing(panicked().into_response().map(Body::from)),
+    }
+}
+
+/// Ends the connection behind an answer: what was not read of the request is still on its way.
+fn closing<B>(mut response: http::Response<B>) -> http::Response<B> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// Waits for an answer; none when a defect panics: that is this request's 500, and the service stays up.
+async fn without_panic<T>(answering: impl Future<Output = T>) -> Option<T> {
+    let mut answering = pin!(answering);
     let answered = poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context)));
         // After a panic the future is not polled again: it is dropped with what it held.
         polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
     });
-    match answered.await {
-        Some(response) => response,
-        None => Problem::new(Code::Internal, "the request could not be answered", "PANIC")
-            .into_response(),
-    }
+    answered.await
+}
+
+fn panicked() -> Problem {
+    Problem::new(Code::Internal, "the request could not be answered", "PANIC")
 }
 
 async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
@@ -321,6 +397,10 @@ async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
 }
 
 fn body_limit(method: &Method, path: &str) -> usize {
+    // A manifest is the one thing that the registry holds as a whole; of a blob it holds a piece.
+    if *method == Method::PUT && path.starts_with(BASE_PATH) && path.contains("/manifests/") {
+        return MAX_MANIFEST;
+    }
     if *method != Method::POST {
         return 0;
     }
@@ -336,17 +416,30 @@ fn body_limit(method: &Method, path: &str) -> usize {
 mod tests {
     use super::*;
 
+    const EVERYTHING: Offered = Offered {
+        own_issuer: OwnIssuer::Offer,
+        own_registry: OwnRegistry::Offer,
+    };
+    const ONLY_ISSUER: Offered = Offered {
+        own_registry: OwnRegistry::Withhold,
+        ..EVERYTHING
+    };
+    const ONLY_REGISTRY: Offered = Offered {
+        own_issuer: OwnIssuer::Withhold,
+        ..EVERYTHING
+    };
+
     #[test]
-    fn the_own_issuer_is_for_this_machine_only() {
+    fn what_is_open_is_for_this_machine_only() {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 8470));
-        let guard = |url| require_guarded(url, loopback, OwnIssuer::Offer, Exposure::Guarded);
+        let guard = |url, offered| require_guarded(url, loopback, offered, Exposure::default());
         for url in [
             "http://localhost:8470",
             "https://sigstore.localhost",
             "http://127.8.9.1:8470",
             "http://[::1]:8470",
         ] {
-            assert!(guard(url).is_ok(), "{url}");
+            assert!(guard(url, EVERYTHING).is_ok(), "{url}");
         }
         for url in [
             "https://sigstore.example",
@@ -356,23 +449,46 @@ mod tests {
             "http://[fe80::1]",
             "no URL",
         ] {
-            let refused = guard(url);
+            let refused = guard(url, ONLY_ISSUER);
             assert!(
                 matches!(refused, Err(ListenError::OwnIssuerPublic { .. })),
+                "{url}"
+            );
+            let refused = guard(url, ONLY_REGISTRY);
+            assert!(
+                matches!(refused, Err(ListenError::RegistryPublic { .. })),
                 "{url}"
             );
         }
     }
 
     #[test]
-    fn without_the_own_issuer_or_with_consent_every_address_will_do() {
+    fn consent_to_one_thing_is_none_to_the_other() {
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 8470));
-        let guard = |own, exposure| require_guarded("https://s.example", everywhere, own, exposure);
-        assert!(guard(OwnIssuer::Withhold, Exposure::Guarded).is_ok());
-        assert!(guard(OwnIssuer::Offer, Exposure::InsecureOwnIssuer).is_ok());
+        let guard =
+            |offered, exposure| require_guarded("https://s.example", everywhere, offered, exposure);
+        let nothing = Offered {
+            own_issuer: OwnIssuer::Withhold,
+            ..ONLY_ISSUER
+        };
+        assert!(guard(nothing, Exposure::default()).is_ok());
+        let issuer = Exposure {
+            own_issuer: Consent::Insecure,
+            ..Exposure::default()
+        };
+        assert!(guard(ONLY_ISSUER, issuer).is_ok());
+        let registry = Exposure {
+            own_registry: Consent::Insecure,
+            ..Exposure::default()
+        };
+        assert!(guard(ONLY_REGISTRY, registry).is_ok());
         assert!(matches!(
-            guard(OwnIssuer::Offer, Exposure::Guarded),
+            guard(EVERYTHING, registry),
             Err(ListenError::OwnIssuerExposed { .. })
+        ));
+        assert!(matches!(
+            guard(EVERYTHING, issuer),
+            Err(ListenError::RegistryExposed { .. })
         ));
     }
 }

@@ -30,9 +30,13 @@ use crate::metrics::Metrics;
 use crate::oidc::{self, Issuer, TokenRefusal, TokenRequest, authorization};
 use crate::problem::Problem;
 use crate::reading;
+use crate::registry::{Registry, RegistryError, RegistryOptions};
 use crate::rekor::{GenesisError, Rekor};
 use crate::trust::{self, TrustFiles};
 use crate::tsa::TimestampAuthority;
+
+/// The registry's folder inside the directory.
+const REGISTRY: &str = "registry";
 
 /// What a new instance needs to be told.
 #[derive(Debug, Clone)]
@@ -52,6 +56,15 @@ pub enum OwnIssuer {
     Withhold,
 }
 
+/// Whether the instance has a registry beside its services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnRegistry {
+    /// It has one, in `registry/` of its directory, which whoever reaches it may read and write.
+    Offer,
+    /// It has none; one that was there stays as it is.
+    Withhold,
+}
+
 /// How an instance is opened.
 #[derive(Clone)]
 pub struct Options {
@@ -61,17 +74,20 @@ pub struct Options {
     pub transport: Option<Arc<dyn Transport>>,
     /// Whether the instance mints tokens itself.
     pub own_issuer: OwnIssuer,
+    /// Whether the instance has a registry.
+    pub own_registry: OwnRegistry,
     /// How long to wait for another process to give the instance up.
     pub patience: Duration,
 }
 
 impl Default for Options {
-    /// The machine's clock, no network, own tokens, no waiting.
+    /// The machine's clock, no network, own tokens, no registry, no waiting.
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
             transport: None,
             own_issuer: OwnIssuer::Offer,
+            own_registry: OwnRegistry::Withhold,
             patience: Duration::ZERO,
         }
     }
@@ -101,6 +117,9 @@ pub enum OpenError {
     /// The public URL's host cannot name a log.
     #[error("the instance's URL cannot name a log: {0}")]
     Origin(#[from] VerifierKeyError),
+    /// The registry could not be opened.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The first entry of the Rekor log could not be signed.
     #[error(transparent)]
     Key(#[from] stella_keys::KeyError),
@@ -118,6 +137,7 @@ struct Services {
     fulcio: Fulcio,
     issuer: Option<Issuer>,
     metrics: Arc<Metrics>,
+    registry: Option<Registry>,
     rekor: Rekor,
     trust: TrustFiles,
     tsa: TimestampAuthority,
@@ -133,7 +153,8 @@ impl Sigstore {
         Instance::create(directory, &options.url, options.now)
     }
 
-    /// Takes the lock, reads keys and configuration, recovers both logs and writes the trust files.
+    /// Takes the lock, reads keys and configuration, recovers both logs, writes the trust files, and opens the registry if
+    /// there shall be one.
     ///
     /// # Errors
     /// [`OpenError`]; `Instance(Locked)` when another process keeps the instance for longer than the patience.
@@ -193,6 +214,14 @@ impl Sigstore {
         // 4. What clients need to know.
         let trust = TrustFiles::new(&instance, log_id);
         trust.write(&instance)?;
+        // 5. The registry.
+        let registry = match options.own_registry {
+            OwnRegistry::Offer => Some(Registry::open(
+                &directory.join(REGISTRY),
+                RegistryOptions::default(),
+            )?),
+            OwnRegistry::Withhold => None,
+        };
         let fulcio = Fulcio::new(
             Arc::clone(&instance),
             issuers,
@@ -211,6 +240,7 @@ impl Sigstore {
             fulcio,
             issuer,
             metrics,
+            registry,
             rekor,
             trust,
             tsa,
@@ -237,6 +267,25 @@ impl Sigstore {
         } else {
             OwnIssuer::Withhold
         }
+    }
+
+    /// Says whether the instance has a registry.
+    #[must_use]
+    pub fn own_registry(&self) -> OwnRegistry {
+        if self.0.registry.is_some() {
+            OwnRegistry::Offer
+        } else {
+            OwnRegistry::Withhold
+        }
+    }
+
+    /// Returns the registry, if a path is its.
+    pub(crate) fn registry_of(&self, path: &str) -> Option<&Registry> {
+        let registry = self.0.registry.as_ref()?;
+        Registry::has_path(path).then(|| {
+            self.0.metrics.requests.add();
+            registry
+        })
     }
 
     /// Returns `trusted_root.json`.
@@ -297,7 +346,8 @@ impl Sigstore {
         self.0.ct.log().close();
     }
 
-    /// Answers a request by its path, whatever host it names.
+    /// Answers a request to a service of Sigstore by its path, whatever host it names. The registry, whose bodies need not
+    /// fit into memory, is asked by itself.
     pub async fn answer(&self, request: &Request) -> Response {
         let services = &self.0;
         services.metrics.requests.add();
@@ -313,7 +363,10 @@ impl Sigstore {
 
 impl Transport for Sigstore {
     fn send(&self, request: Request) -> Sending<'_> {
-        Box::pin(async move { Ok(self.answer(&request).await) })
+        match self.registry_of(request.uri().path()) {
+            Some(registry) => registry.send(request),
+            None => Box::pin(async move { Ok(self.answer(&request).await) }),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod world;
 use std::net::SocketAddr;
 
 use stella_keys::{EphemeralKey, Signer as _};
-use stella_server::listen::{self, Exposure, ListenError};
+use stella_server::listen::{self, Consent, Exposure, ListenError};
 use stella_server::read_secret;
 use stella_wire::fulcio::{
     Credentials, PublicKeyRequest, SigningCert, SigningCertRequest, SubmittedKey,
@@ -27,6 +27,11 @@ const LOOPBACK: SocketAddr =
 /// What the instance's URL says, and what the Host header must say; the socket has any free port.
 const HOST: &str = "127.0.0.1:8123";
 
+const CONSENT: Exposure = Exposure {
+    own_issuer: Consent::Insecure,
+    own_registry: Consent::Guarded,
+};
+
 struct Served {
     world: World,
     address: SocketAddr,
@@ -36,7 +41,7 @@ struct Served {
 
 async fn serve() -> Served {
     let world = World::new().await;
-    let listener = listen::bind(&world.sigstore, LOOPBACK, Exposure::Guarded)
+    let listener = listen::bind(&world.sigstore, LOOPBACK, Exposure::default())
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
@@ -505,9 +510,9 @@ async fn shutting_down_ends_idle_connections_and_frees_the_instance() {
 #[tokio::test]
 async fn the_own_issuer_is_not_shown_behind_a_public_url_unasked() {
     let world = World::at("https://sigstore.example", |_| {}).await;
-    let refused = listen::bind(&world.sigstore, LOOPBACK, Exposure::Guarded).await;
+    let refused = listen::bind(&world.sigstore, LOOPBACK, Exposure::default()).await;
     assert!(matches!(refused, Err(ListenError::OwnIssuerPublic { .. })));
-    listen::bind(&world.sigstore, LOOPBACK, Exposure::InsecureOwnIssuer)
+    listen::bind(&world.sigstore, LOOPBACK, CONSENT)
         .await
         .unwrap();
 }
@@ -516,18 +521,18 @@ async fn the_own_issuer_is_not_shown_behind_a_public_url_unasked() {
 async fn the_own_issuer_is_not_shown_to_the_network_unasked() {
     let world = World::new().await;
     let everywhere = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
-    let refused = listen::bind(&world.sigstore, everywhere, Exposure::Guarded).await;
+    let refused = listen::bind(&world.sigstore, everywhere, Exposure::default()).await;
     assert!(matches!(refused, Err(ListenError::OwnIssuerExposed { .. })));
-    listen::bind(&world.sigstore, everywhere, Exposure::InsecureOwnIssuer)
+    listen::bind(&world.sigstore, everywhere, CONSENT)
         .await
         .unwrap();
-    let taken = listen::bind(&world.sigstore, LOOPBACK, Exposure::Guarded)
+    let taken = listen::bind(&world.sigstore, LOOPBACK, Exposure::default())
         .await
         .unwrap();
     let again = listen::bind(
         &world.sigstore,
         taken.local_addr().unwrap(),
-        Exposure::Guarded,
+        Exposure::default(),
     )
     .await;
     assert!(matches!(

@@ -1,4 +1,5 @@
-//! A world to test in: an in-process Sigstore with a clock that stands still, and a disk that loses power.
+//! A world to test in: an in-process Sigstore with a clock that stands still, a disk that loses power, and a registry to
+//! which the way is bad.
 //!
 //! Tests only; nothing here is shipped.
 
@@ -6,6 +7,7 @@ pub mod disk;
 pub mod docker_registry;
 pub mod forge;
 pub mod image;
+pub mod registry;
 mod world;
 
 pub use disk::Disk;

@@ -11,9 +11,10 @@ use stella_client::error::{ClientError, TrustProblem};
 use stella_client::network::{Network, NetworkOptions};
 use stella_client::oidc::github::RunnerEndpoint;
 use stella_keys::KeyError;
+use stella_server::listen::Offered;
 use stella_server::{
-    Clock as _, Description, InitOptions, InstanceError, OpenError, Options, OwnIssuer, Sigstore,
-    SystemClock, TOKEN_PATH, TokenRefusal, TokenRequest,
+    Clock as _, Description, InitOptions, InstanceError, OpenError, Options, OwnIssuer,
+    OwnRegistry, Sigstore, SystemClock, TOKEN_PATH, TokenRefusal, TokenRequest,
 };
 use stella_wire::transport::Transport;
 use url::Url;
@@ -28,6 +29,12 @@ const TRUSTED_ROOT: &str = "trusted_root.json";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one try takes before the holder is asked over HTTP.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// What a command needs that signs: a token, and no registry.
+const FOR_SIGNING: Offered = Offered {
+    own_issuer: OwnIssuer::Offer,
+    own_registry: OwnRegistry::Withhold,
+};
 
 /// A connection to the instance on this machine.
 pub(crate) struct Local {
@@ -52,7 +59,7 @@ impl Local {
         let description = Description::read(directory).map_err(instance_failure)?;
         let start = Instant::now();
         loop {
-            match open(directory, GLANCE, OwnIssuer::Offer).await {
+            match open(directory, GLANCE, FOR_SIGNING).await {
                 Ok(sigstore) => return Self::here(sigstore),
                 Err(OpenError::Instance(InstanceError::Locked { .. })) => {}
                 Err(error) => return Err(open_failure(error)),
@@ -187,13 +194,14 @@ pub(crate) fn parse_url(url: &str) -> Result<Url, Failure> {
 pub(crate) async fn open(
     directory: &Path,
     patience: Duration,
-    own_issuer: OwnIssuer,
+    offered: Offered,
 ) -> Result<Sigstore, OpenError> {
     let transport: Arc<dyn Transport> = Arc::new(Network::new(NetworkOptions::default()));
     let options = Options {
         transport: Some(transport),
         patience,
-        own_issuer,
+        own_issuer: offered.own_issuer,
+        own_registry: offered.own_registry,
         ..Options::default()
     };
     Sigstore::open(directory, options).await

@@ -37,8 +37,15 @@ pub const OCI_FILTERS_APPLIED: &str = "oci-filters-applied";
 /// The header by which a registry names the least chunk that it takes, in bytes.
 pub const OCI_CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 
+/// The header in which every answer of a registry names the protocol (Docker Registry HTTP API V2) …
+pub const DOCKER_DISTRIBUTION_API_VERSION: &str = "docker-distribution-api-version";
+/// … by this value.
+pub const API_VERSION: &str = "registry/2.0";
+
 /// The first address of every registry: who answers here speaks the protocol.
 pub const BASE_PATH: &str = "/v2/";
+/// The path of the list of repositories (Docker Registry HTTP API V2).
+pub const CATALOG_PATH: &str = "/v2/_catalog";
 
 /// Returns the path of a manifest, by tag or by digest.
 #[must_use]

@@ -24,11 +24,13 @@ pub enum RefusalCode {
     SizeInvalid,
     TooManyRequests,
     Unauthorized,
+    /// Not of the specification: what registries say when they failed themselves.
+    Unknown,
     Unsupported,
 }
 
 impl RefusalCode {
-    const ALL: [(Self, &'static str); 14] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::BlobUnknown, "BLOB_UNKNOWN"),
         (Self::BlobUploadInvalid, "BLOB_UPLOAD_INVALID"),
         (Self::BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN"),
@@ -42,6 +44,7 @@ impl RefusalCode {
         (Self::SizeInvalid, "SIZE_INVALID"),
         (Self::TooManyRequests, "TOOMANYREQUESTS"),
         (Self::Unauthorized, "UNAUTHORIZED"),
+        (Self::Unknown, "UNKNOWN"),
         (Self::Unsupported, "UNSUPPORTED"),
     ];
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stella_server::listen::{self, Exposure, ListenError};
-use stella_server::{Description, InstanceError, OpenError, OwnIssuer, Sigstore};
+use stella_server::listen::{self, Consent, Exposure, ListenError, Offered};
+use stella_server::{Description, InstanceError, OpenError, OwnIssuer, OwnRegistry, Sigstore};
 use url::Url;
 
 use crate::exit::{self, Failure};
@@ -49,22 +49,50 @@ pub(crate) struct Args {
     /// Do without the own issuer: for sites with real issuers, which DIR/issuers.yaml names
     #[arg(long, conflicts_with = "insecure_dev_issuer")]
     no_dev_issuer: bool,
+
+    /// Serve this too; may be given again
+    #[arg(long, value_name = "WHAT", value_enum)]
+    with: Vec<Extra>,
+
+    /// Offer the registry, which whoever reaches it may read and write, beyond the loopback interface
+    #[arg(long)]
+    insecure_open_registry: bool,
+}
+
+/// What is served on demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Extra {
+    /// An OCI registry, in DIR/registry: images, and attestations beside them
+    Registry,
 }
 
 impl Args {
     const fn exposure(&self) -> Exposure {
-        if self.insecure_dev_issuer {
-            Exposure::InsecureOwnIssuer
-        } else {
-            Exposure::Guarded
+        const fn consent(is_given: bool) -> Consent {
+            if is_given {
+                Consent::Insecure
+            } else {
+                Consent::Guarded
+            }
+        }
+        Exposure {
+            own_issuer: consent(self.insecure_dev_issuer),
+            own_registry: consent(self.insecure_open_registry),
         }
     }
 
-    const fn own_issuer(&self) -> OwnIssuer {
-        if self.no_dev_issuer {
-            OwnIssuer::Withhold
-        } else {
-            OwnIssuer::Offer
+    fn offered(&self) -> Offered {
+        Offered {
+            own_issuer: if self.no_dev_issuer {
+                OwnIssuer::Withhold
+            } else {
+                OwnIssuer::Offer
+            },
+            own_registry: if self.with.contains(&Extra::Registry) {
+                OwnRegistry::Offer
+            } else {
+                OwnRegistry::Withhold
+            },
         }
     }
 }
@@ -81,10 +109,10 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
 async fn serve(args: Args) -> Result<u8, Failure> {
     let start = Instant::now();
     let directory = places::instance(args.dir.clone());
-    let own = args.own_issuer();
+    let offered = args.offered();
     // 1. What is asked for, and whether it may be: a refused start leaves nothing behind.
     let place = Place::find(&args, &directory)?;
-    listen::require_guarded(&place.url, place.address, own, args.exposure())
+    listen::require_guarded(&place.url, place.address, offered, args.exposure())
         .map_err(|error| listen_failure(&error))?;
     // 2. The socket: who comes early waits in its queue.
     let listener = listen::bind_address(place.address)
@@ -94,7 +122,7 @@ async fn serve(args: Args) -> Result<u8, Failure> {
     if place.is_new {
         local::init(&directory, &place.url)?;
     }
-    let sigstore = local::open(&directory, Duration::ZERO, own)
+    let sigstore = local::open(&directory, Duration::ZERO, offered)
         .await
         .map_err(local::open_failure)?;
     // 4. Serve until told to stop.
@@ -218,6 +246,9 @@ fn listen_failure(error: &ListenError) -> Failure {
         ListenError::OwnIssuerPublic { .. } => failure.hint(
             "a proxy would lead strangers to it: with real issuers in DIR/issuers.yaml do without the own one: --no-dev-issuer",
         ),
+        ListenError::RegistryExposed { .. } | ListenError::RegistryPublic { .. } => failure.hint(
+            "serve the registry from an instance on 127.0.0.1, or put a proxy before this one that asks who comes to /v2/",
+        ),
         _ => failure,
     }
 }
@@ -255,6 +286,12 @@ fn announce(sigstore: &Sigstore, address: SocketAddr, directory: &Path, elapsed:
         terminal::tell(&format!(
             "  token    stella identity token --dir {}",
             directory.display()
+        ));
+    }
+    if sigstore.own_registry() == OwnRegistry::Offer {
+        let host = url.split_once("://").map_or(url, |(_, host)| host);
+        terminal::tell(&format!(
+            "  registry {host}/REPOSITORY:TAG, open to whoever reaches it"
         ));
     }
 }
