@@ -8,6 +8,7 @@ mod exchange;
 pub mod fulcio;
 pub mod network;
 pub mod oidc;
+pub mod registry;
 pub mod rekor;
 pub mod retry;
 pub mod trust;
