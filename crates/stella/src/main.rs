@@ -7,6 +7,7 @@ mod exit;
 mod local;
 mod output;
 mod places;
+mod prompt;
 mod terminal;
 mod token;
 mod trust;
