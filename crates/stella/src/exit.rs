@@ -11,6 +11,7 @@ use stella_bundle::identity::escape;
 use stella_bundle::verify::{SignerFact, VerifyError};
 use stella_client::error::{ClientError, ErrorClass, Service};
 use stella_client::oidc::TokenError;
+use stella_client::registry::credentials::{CredentialError, HelperProblem};
 use stella_policy::code;
 pub(crate) use stella_policy::code::{
     ACCESS, CHAIN, IDENTITY, INTERNAL, LOG, NO_ARTIFACT, NO_ATTESTATION, OK, SIGNATURE,
@@ -218,6 +219,42 @@ fn client_hint(error: &ClientError) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+impl From<CredentialError> for Failure {
+    fn from(error: CredentialError) -> Self {
+        let message = error.to_string();
+        let (code, hint) = match error {
+            CredentialError::File { .. } => (
+                INTERNAL,
+                "nothing was changed: see whose file it is, or name another with REGISTRY_AUTH_FILE".to_owned(),
+            ),
+            CredentialError::Helper {
+                problem: HelperProblem::NotInstalled,
+                name,
+                path,
+                ..
+            } => (
+                USAGE,
+                format!("install docker-credential-{name}, or take it out of {}", path.display()),
+            ),
+            CredentialError::Helper { name, .. } => (
+                INTERNAL,
+                format!("see whether it works by hand: docker-credential-{name} list"),
+            ),
+            CredentialError::Malformed { path, .. } => {
+                (USAGE, format!("nothing was changed: correct {}", path.display()))
+            }
+            CredentialError::NoPlace => (USAGE, "set HOME, or name a file with --authfile".to_owned()),
+            CredentialError::Unstorable(_) => {
+                (USAGE, "give the user's name with -u, and the password as the registry issued it".to_owned())
+            }
+            _ => return Self::new(INTERNAL, message).page("registry-credentials"),
+        };
+        Self::new(code, message)
+            .hint(hint)
+            .page("registry-credentials")
+    }
 }
 
 impl From<SignError> for Failure {

@@ -7,6 +7,7 @@ mod exit;
 mod local;
 mod output;
 mod places;
+mod prompt;
 mod registry;
 mod terminal;
 mod token;

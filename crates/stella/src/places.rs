@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use stella_client::registry::credentials::Credentials;
+
 /// Returns the folder of attestations: `STELLA_STORE`, else below `XDG_DATA_HOME`.
 pub(crate) fn store(given: Option<PathBuf>) -> PathBuf {
     given
@@ -21,6 +23,16 @@ pub(crate) fn instance(given: Option<PathBuf>) -> PathBuf {
 pub(crate) fn trust() -> PathBuf {
     let config = variable("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"));
     config.join("stella").join("trust")
+}
+
+/// Returns where credentials for registries are: in `given` only, else where docker and podman have them.
+pub(crate) fn credentials(given: Option<PathBuf>) -> Credentials {
+    let home = variable("HOME");
+    let credentials = Credentials::new(&|name| env::var_os(name), home.as_deref());
+    match given {
+        Some(path) => credentials.with_auth_file(path),
+        None => credentials,
+    }
 }
 
 fn data() -> PathBuf {

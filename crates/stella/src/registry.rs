@@ -1,18 +1,20 @@
 //! Registries as the command reaches them: flags, credentials, one connection to each host.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stella_attest::collect::CollectError;
 use stella_attest::image::{self, Image, ImageError, Which};
 use stella_client::network::{Network, NetworkOptions, PlainHttp};
-use stella_client::registry::credentials::Credential;
+use stella_client::registry::credentials::{Credential, Credentials};
 use stella_client::registry::{Registry, Repository, Traffic};
 use stella_client::retry::{RetryPolicy, Retrying};
 use stella_wire::registry::{Reference, ReferenceError};
 use stella_wire::transport::Transport;
 
 use crate::exit::{self, Failure};
+use crate::places;
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -20,6 +22,10 @@ pub(crate) struct RegistryFlags {
     /// Keep attestations in this repository (REGISTRY/REPO) instead of the image's own
     #[arg(long, value_name = "REPOSITORY", env = "STELLA_REPOSITORY")]
     repository: Option<String>,
+
+    /// Read registries' passwords from this file; by default where `stella login`, docker and podman keep them
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
 
     /// Speak plain http to registries beyond this machine: credentials and answers can be read and changed on the way
     #[arg(long)]
@@ -52,6 +58,7 @@ impl WhichFlags {
 pub(crate) struct Registries {
     transport: Arc<dyn Transport>,
     plain_http: PlainHttp,
+    credentials: Credentials,
     /// Where attestations are kept, if not beside their images.
     elsewhere: Option<Reference>,
     open: Mutex<HashMap<String, Arc<Registry>>>,
@@ -60,21 +67,13 @@ pub(crate) struct Registries {
 impl RegistryFlags {
     /// Prepares to reach registries; nothing is opened yet.
     pub(crate) fn open(&self) -> Result<Registries, Failure> {
-        let plain_http = if self.insecure_plain_http {
-            PlainHttp::AnywhereInsecure
-        } else {
-            PlainHttp::LoopbackOnly
-        };
-        let options = NetworkOptions {
-            plain_http,
-            ..NetworkOptions::default()
-        };
-        let network = Arc::new(Network::new(options));
-        let transport = Arc::new(Retrying::new(network, RetryPolicy::default()));
+        let plain_http = plain_http(self.insecure_plain_http);
+        let transport = transport(plain_http);
         let elsewhere = self.repository.as_deref().map(parse).transpose()?;
         Ok(Registries {
             transport,
             plain_http,
+            credentials: places::credentials(self.authfile.clone()),
             elsewhere,
             open: Mutex::default(),
         })
@@ -92,7 +91,8 @@ impl Registries {
                     Arc::clone(&self.transport),
                     reference.host(),
                     self.plain_http,
-                    credential(reference)?,
+                    self.credentials
+                        .find(reference.registry(), reference.repository())?,
                 ));
                 open.insert(reference.registry().to_owned(), Arc::clone(&registry));
                 registry
@@ -124,8 +124,33 @@ impl Registries {
     }
 }
 
-fn credential(_reference: &Reference) -> Result<Credential, Failure> {
-    Ok(Credential::Anonymous)
+/// Asks a registry whether it takes a credential.
+pub(crate) async fn check(
+    registry: &Reference,
+    credential: Credential,
+    insecure_plain_http: bool,
+) -> Result<(), Failure> {
+    let plain_http = plain_http(insecure_plain_http);
+    let transport = transport(plain_http);
+    let registry = Registry::new(transport, registry.host(), plain_http, credential);
+    Ok(registry.check().await?)
+}
+
+const fn plain_http(is_anywhere: bool) -> PlainHttp {
+    if is_anywhere {
+        PlainHttp::AnywhereInsecure
+    } else {
+        PlainHttp::LoopbackOnly
+    }
+}
+
+fn transport(plain_http: PlainHttp) -> Arc<dyn Transport> {
+    let options = NetworkOptions {
+        plain_http,
+        ..NetworkOptions::default()
+    };
+    let network = Arc::new(Network::new(options));
+    Arc::new(Retrying::new(network, RetryPolicy::default()))
 }
 
 /// Reads a reference.

@@ -7,6 +7,8 @@ mod demo;
 mod gate;
 mod identity;
 mod log;
+mod login;
+mod logout;
 mod policy;
 mod serve;
 mod trust;
@@ -72,6 +74,9 @@ enum Command {
     /// Look into the instance's logs
     #[command(subcommand)]
     Log(log::Command),
+    // Without a line here, the help is all that the arguments say of themselves.
+    Login(login::Args),
+    Logout(logout::Args),
     /// Check, test and explain policies
     #[command(subcommand)]
     Policy(policy::Command),
@@ -142,6 +147,8 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Demo(args) => wait(demo::run(args)),
         Command::Identity(command) => wait(identity::run(command)),
         Command::Log(command) => wait(log::run(command)),
+        Command::Login(args) => wait(login::run(args)),
+        Command::Logout(args) => logout::run(args),
         Command::Policy(command) => policy::run(&context, command),
         Command::Serve(args) => serve::run(args),
         Command::Trust(command) => wait(trust::run(command)),
