@@ -14,6 +14,7 @@ use stella_wire::registry::attachment::{self, PREDICATE_TYPE, as_listed, is_bund
 use stella_wire::registry::{Descriptor, Manifest, ManifestError};
 
 use crate::referrers::{self, Look, Place, Referrer};
+use crate::storage::{Storage, StorageError};
 use crate::verify::{Candidate, Found, Source};
 
 /// So many requests are under way at once.
@@ -83,6 +84,9 @@ pub enum CollectError {
     /// A request failed, or what came is not what it must be.
     #[error(transparent)]
     Registry(#[from] ClientError),
+    /// A layout on this machine is of no use.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// What a list names is not there.
     #[error("{digest} is listed and not there")]
     Gone {
@@ -173,6 +177,59 @@ pub async fn collect(
     })
 }
 
+/// Collects what may speak of `subject` from a place that is no registry: an OCI layout.
+///
+/// # Errors
+/// Any [`CollectError`].
+pub async fn collect_from(
+    storage: &dyn Storage,
+    subject: &Digest,
+    wanted: Wanted<'_>,
+) -> Result<Vec<Candidate>, CollectError> {
+    let mut candidates = Vec::new();
+    for listed in storage.referrers(subject).await? {
+        if !may_matter(&listed, wanted) {
+            continue;
+        }
+        let digest = &listed.digest;
+        let raw = storage.manifest(&digest.to_string()).await?;
+        let raw = raw.ok_or_else(|| CollectError::Gone {
+            digest: digest.clone(),
+        })?;
+        let manifest = raw.parse().map_err(|error| CollectError::Manifest {
+            digest: digest.clone(),
+            error,
+        })?;
+        let Some(layer) = bundle_layer(&manifest) else {
+            continue;
+        };
+        if candidates.len() == wanted.most {
+            let (found, most) = (wanted.most + 1, wanted.most);
+            return Err(CollectError::TooMany { found, most });
+        }
+        candidates.push(Candidate {
+            digest: layer.digest.clone(),
+            source: Source::Layout,
+            found: Found::Bytes(Ok(read_blob(storage, layer).await?)),
+        });
+    }
+    Ok(candidates)
+}
+
+/// Reads a layer whole. That it is the one that was named is for the rules: a bundle proves itself.
+async fn read_blob(storage: &dyn Storage, layer: &Descriptor) -> Result<Vec<u8>, CollectError> {
+    require_bounded(layer)?;
+    if let Some(inline) = layer.data() {
+        return Ok(inline);
+    }
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < layer.size {
+        let part = storage.blob_part(layer, bytes.len() as u64).await?;
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
 /// Says whether a listed manifest may be an attestation that is asked for: what a list leaves out is no reason to pass over.
 fn may_matter(descriptor: &Descriptor, wanted: Wanted<'_>) -> bool {
     let artifact_type = descriptor.artifact_type.as_deref().unwrap_or_default();
@@ -229,13 +286,18 @@ fn bundle_layer(manifest: &Manifest) -> Option<&Descriptor> {
     }
 }
 
-async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes, CollectError> {
-    if layer.size > MAX_BUNDLE as u64 {
-        return Err(CollectError::TooLarge {
-            digest: layer.digest.clone(),
-            size: layer.size,
-        });
+fn require_bounded(layer: &Descriptor) -> Result<(), CollectError> {
+    if layer.size <= MAX_BUNDLE as u64 {
+        return Ok(());
     }
+    Err(CollectError::TooLarge {
+        digest: layer.digest.clone(),
+        size: layer.size,
+    })
+}
+
+async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes, CollectError> {
+    require_bounded(layer)?;
     if let Some(inline) = layer.data() {
         return Ok(Bytes::from(inline));
     }

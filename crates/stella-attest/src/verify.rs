@@ -22,6 +22,8 @@ pub enum Source {
     FallbackIndex,
     /// A file that the caller named.
     File,
+    /// An OCI layout.
+    Layout,
     /// A tag of cosign before v3.
     LegacyTag,
     /// A tag of its own in a registry.

@@ -16,7 +16,7 @@ pub(crate) struct Refused {
     code: RefusalCode,
     status: StatusCode,
     message: String,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     internal: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Refused {
             code,
             status,
             message: message.into(),
-            headers: HeaderMap::new(),
+            headers: Box::default(),
             internal: None,
         }
     }
@@ -82,7 +82,7 @@ impl Refused {
         let body = Refusal::new(self.code, message).to_bytes();
         let mut response = http::Response::new(Body::Whole(body.into()));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response

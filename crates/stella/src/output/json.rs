@@ -109,6 +109,7 @@ pub(crate) const fn source(source: Source) -> &'static str {
     match source {
         Source::FallbackIndex => "fallback",
         Source::File => "bundle",
+        Source::Layout => "layout",
         Source::LegacyTag => "legacy",
         Source::OwnTag => "tag",
         Source::Referrers => "referrers",

@@ -1,11 +1,13 @@
 //! `stella demo`: the whole walk on this machine, told step by step. No socket is opened.
 
+mod image;
 mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use stella_attest::file;
 use stella_attest::session::{Services, Session};
 use stella_attest::shelf::{Shelf, Stored};
@@ -13,7 +15,7 @@ use stella_attest::sign::{self, Signed};
 use stella_attest::verify::{Answer, Candidate, Gate, Question, Source};
 use stella_bundle::attestation_set::{self, AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::MAX_BUNDLE;
-use stella_bundle::digest::DigestAlgorithm;
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::identity::CertificateIdentity;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::predicate::PredicateType;
@@ -101,7 +103,9 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     let executable =
         std::env::current_exe().map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
     let executable = artifact::Artifact::read(&executable.to_string_lossy())?;
-    let statement = make_verdict(directory, &executable)?;
+    let verdict = make_verdict(directory)?;
+    let subject = Subject::new(executable.name.clone(), executable.digest()?);
+    let statement = verdict_about(subject, &verdict);
     story.step(&format!(
         "judged the running program, {}",
         executable.digest()?
@@ -142,7 +146,27 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     write(&root, &material.root_bytes)?;
     story.step(&format!("exported it to {}", exported.display()));
 
-    // 5. The instance is gone; the proof is not.
+    // 5. The same for an image: the verdict lies beside it, and both travel in one file.
+    let repository = image::repository(&sigstore);
+    let layer = read(&directory.join("sbom.cdx.json"))?;
+    let pushed = image::push(&repository, &layer).await?;
+    story.step(&format!(
+        "pushed an image into its registry, {}",
+        pushed.digest
+    ));
+    let subject = Subject::new(Some(repository.to_string()), &pushed.digest);
+    let about_image = verdict_about(subject, &verdict);
+    let signed = sign_verdict(&sigstore, &material, &about_image).await?;
+    image::attach(&repository, &pushed, &signed).await?;
+    story.step("signed the verdict about it and attached it to the image");
+    let carried = directory.join("image.tar");
+    image::carry_away(repository, &carried).await?;
+    story.step(&format!(
+        "copied image and verdict to {}",
+        carried.display()
+    ));
+
+    // 6. The instance is gone; the proof is not.
     sigstore.close();
     drop(sigstore);
     story.step("stopped the instance");
@@ -157,7 +181,12 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     require_passed(&policy, &answer)?;
     story.step("verified offline, from the exported file and the trusted root alone");
 
-    // 6. One byte is changed; the proof is void.
+    let (digest, candidates) = image::open(&carried).await?;
+    let answer = judge(&material, &policy, vec![digest], candidates);
+    require_passed(&policy, &answer)?;
+    story.step("judged the image offline, from the file that carried it: may be released");
+
+    // 7. One byte is changed; the proof is void.
     let mut changed = only_bundle(&bytes)?;
     let position = change_one_byte(&mut changed)?;
     let answer = verify(&material, &policy, &executable, stored(changed));
@@ -208,8 +237,8 @@ impl Story {
     }
 }
 
-/// Writes the bill of materials and the verdict, and returns the statement to sign.
-fn make_verdict(directory: &Path, executable: &artifact::Artifact) -> Result<Statement, Failure> {
+/// Writes the bill of materials and the verdict, and returns the verdict.
+fn make_verdict(directory: &Path) -> Result<Value, Failure> {
     let bill = serde_json::to_vec_pretty(&verdict::bill_of_materials()).unwrap_or_default();
     write(&directory.join("sbom.cdx.json"), &bill)?;
     let digest = DigestAlgorithm::Sha256.digest(&bill);
@@ -222,12 +251,11 @@ fn make_verdict(directory: &Path, executable: &artifact::Artifact) -> Result<Sta
     predicate_type
         .check(&verdict)
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
-    let subject = Subject::new(executable.name.clone(), executable.digest()?);
-    Ok(Statement::new(
-        vec![subject],
-        predicate_type.uri(),
-        &verdict,
-    ))
+    Ok(verdict)
+}
+
+fn verdict_about(subject: Subject, verdict: &Value) -> Statement {
+    Statement::new(vec![subject], PredicateType::PolicyResult.uri(), verdict)
 }
 
 async fn sign_verdict(
@@ -296,10 +324,20 @@ fn verify(
     executable: &artifact::Artifact,
     stored: Stored,
 ) -> Answer {
+    let candidates = vec![Candidate::stored(stored, Source::File)];
+    judge(material, policy, executable.digests.clone(), candidates)
+}
+
+fn judge(
+    material: &TrustMaterial,
+    policy: &Policy,
+    artifact: Vec<Digest>,
+    candidates: Vec<Candidate>,
+) -> Answer {
     let question = Question {
-        artifact: executable.digests.clone(),
+        artifact,
         content: None,
-        candidates: vec![Candidate::stored(stored, Source::File)],
+        candidates,
     };
     let trust: Trust = material.prepare();
     Gate::new(trust, policy.clone()).verify(question, SystemClock.now())
