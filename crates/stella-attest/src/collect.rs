@@ -62,6 +62,8 @@ impl Default for Wanted<'_> {
 pub struct Collected {
     /// What may speak of the image.
     pub attested: Vec<Attested>,
+    /// What is listed and not there: garbage collection takes what only an index names.
+    pub gone: Vec<Digest>,
     /// How many were passed over, because the list says that they are something else.
     pub passed_over: usize,
     /// Whether nothing more could be found by [`Look::Thorough`].
@@ -167,11 +169,20 @@ pub async fn collect(
     }
     // 3. Side by side, in the order of the lists.
     let newer = stream::iter(referrers).map(|each| read_referrer(repository, each));
-    let mut attested: Vec<Option<Attested>> = newer.buffered(AT_ONCE).try_collect().await?;
+    let newer: Vec<Read> = newer.buffered(AT_ONCE).try_collect().await?;
     let older = stream::iter(older).map(|layer| read_older(repository, layer));
-    attested.extend(older.buffered(AT_ONCE).try_collect::<Vec<_>>().await?);
+    let older: Vec<Read> = older.buffered(AT_ONCE).try_collect().await?;
+    let (mut attested, mut gone) = (Vec::new(), Vec::new());
+    for read in newer.into_iter().chain(older) {
+        match read {
+            Read::Attested(found) => attested.push(*found),
+            Read::Gone(digest) => gone.push(digest),
+            Read::SomethingElse => {}
+        }
+    }
     Ok(Collected {
-        attested: attested.into_iter().flatten().collect(),
+        attested,
+        gone,
         passed_over,
         is_thorough: listed.is_thorough,
     })
@@ -241,22 +252,26 @@ fn may_matter(descriptor: &Descriptor, wanted: Wanted<'_>) -> bool {
     stated.is_none_or(|stated| (wanted.matters)(stated))
 }
 
-/// Reads the bundle of a manifest; none when it is no bundle's after all.
-async fn read_referrer(
-    repository: &Repository,
-    referrer: Referrer,
-) -> Result<Option<Attested>, CollectError> {
+/// What a listed thing came to.
+enum Read {
+    Attested(Box<Attested>),
+    Gone(Digest),
+    /// No bundle after all.
+    SomethingElse,
+}
+
+/// Reads the bundle of a manifest.
+async fn read_referrer(repository: &Repository, referrer: Referrer) -> Result<Read, CollectError> {
     let digest = &referrer.descriptor.digest;
-    let raw = repository.manifest(&digest.to_string()).await?;
-    let raw = raw.ok_or_else(|| CollectError::Gone {
-        digest: digest.clone(),
-    })?;
+    let Some(raw) = repository.manifest(&digest.to_string()).await? else {
+        return Ok(Read::Gone(digest.clone()));
+    };
     let manifest = raw.parse().map_err(|error| CollectError::Manifest {
         digest: digest.clone(),
         error,
     })?;
     let Some(layer) = bundle_layer(&manifest) else {
-        return Ok(None);
+        return Ok(Read::SomethingElse);
     };
     let bytes = read_layer(repository, layer).await?;
     let candidate = Candidate {
@@ -268,14 +283,11 @@ async fn read_referrer(
         },
         found: Found::Bytes(Ok(bytes.to_vec())),
     };
-    Ok(Some(Attested {
+    let size = raw.bytes.len() as u64;
+    Ok(Read::Attested(Box::new(Attested {
         candidate,
-        manifest: Some(as_listed(
-            &manifest,
-            raw.digest.clone(),
-            raw.bytes.len() as u64,
-        )),
-    }))
+        manifest: Some(as_listed(&manifest, raw.digest.clone(), size)),
+    })))
 }
 
 /// An attestation has one layer, and that is a bundle.
@@ -305,13 +317,10 @@ async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes
     Ok(repository.blob(layer, limit).await?)
 }
 
-/// Reads a layer of cosign's older manifests; none when it is of a type that never held a signature.
-async fn read_older(
-    repository: &Repository,
-    layer: Descriptor,
-) -> Result<Option<Attested>, CollectError> {
+/// Reads a layer of cosign's older manifests.
+async fn read_older(repository: &Repository, layer: Descriptor) -> Result<Read, CollectError> {
     if layer.media_type != SIMPLE_SIGNING && layer.media_type != ENVELOPE {
-        return Ok(None);
+        return Ok(Read::SomethingElse);
     }
     let bytes = read_layer(repository, &layer).await?;
     let candidate = Candidate {
@@ -319,10 +328,10 @@ async fn read_older(
         source: Source::LegacyTag,
         found: Found::Pieces(put_together(&layer, &bytes).map(Box::new)),
     };
-    Ok(Some(Attested {
+    Ok(Read::Attested(Box::new(Attested {
         candidate,
         manifest: None,
-    }))
+    })))
 }
 
 /// Makes a bundle of a layer and its annotations.

@@ -155,13 +155,26 @@ pub enum Healed {
     NotNeeded,
 }
 
-/// Makes the index under the fallback tag name everything that refers to `subject`.
+/// Makes the index under the fallback tag name everything that refers to `subject`, and nothing that is gone.
 ///
 /// # Errors
 /// Any [`ClientError`] of a request.
 pub async fn repair(repository: &Repository, subject: &Digest) -> Result<Healed, ClientError> {
     if repository.referrers(subject, None).await?.is_some() {
         return Ok(Healed::NotNeeded);
+    }
+    if let Fallback::Index(listed) = read_fallback(repository, subject).await? {
+        let mut gone = Vec::new();
+        for each in &listed {
+            if repository
+                .manifest(&each.digest.to_string())
+                .await?
+                .is_none()
+            {
+                gone.push(each);
+            }
+        }
+        forget(repository, subject, &gone).await?;
     }
     heal(repository, subject, Vec::new()).await
 }

@@ -285,10 +285,10 @@ impl Faulty {
         for fault in &faults {
             match fault {
                 What::Answer(answer) => return Ok(answer.clone()),
-                What::Challenge { accepted, answer } => {
-                    if given.as_ref().map(HeaderValue::as_bytes) != Some(accepted.as_bytes()) {
-                        return Ok(answer.clone());
-                    }
+                What::Challenge { accepted, answer }
+                    if given.as_ref().map(HeaderValue::as_bytes) != Some(accepted.as_bytes()) =>
+                {
+                    return Ok(answer.clone());
                 }
                 What::Slow(delay) => tokio::time::sleep(*delay).await,
                 _ => {}

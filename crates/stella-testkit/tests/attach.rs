@@ -148,5 +148,8 @@ async fn sixteen_writers_at_once_lose_nothing_and_neither_does_garbage_collectio
     for (name, subject) in subjects {
         let repository = repository(registry.host(), &name);
         require_all(&repository, &subject, Look::Thorough).await;
+        // What the other's writers left in the index alone is gone; it is named, and repaired away.
+        referrers::repair(&repository, &subject).await.unwrap();
+        require_all(&repository, &subject, Look::Index).await;
     }
 }

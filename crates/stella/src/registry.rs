@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stella_attest::collect::CollectError;
+use stella_attest::collect::{CollectError, Collected};
 use stella_attest::image::{self, Image, ImageError, Which};
 use stella_client::network::{Network, NetworkOptions, PlainHttp};
 use stella_client::registry::credentials::{Credential, Credentials};
@@ -14,7 +14,7 @@ use stella_wire::registry::{Reference, ReferenceError};
 use stella_wire::transport::Transport;
 
 use crate::exit::{self, Failure};
-use crate::places;
+use crate::{places, terminal};
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -175,6 +175,15 @@ fn image_failure(error: ImageError) -> Failure {
             Failure::new(exit::NO_ARTIFACT, message).page("no-artifact")
         }
         _ => Failure::new(exit::NO_ARTIFACT, message),
+    }
+}
+
+/// Tells of attestations that the registry lists and no longer has.
+pub(crate) fn tell_gone(image: &Reference, collected: &Collected) {
+    for digest in &collected.gone {
+        terminal::tell(&format!(
+            "warning: the attestation {digest} of {image} is listed and not there: the registry's garbage collection took it, or someone did"
+        ));
     }
 }
 

@@ -64,10 +64,10 @@ impl Rooms {
         head: &request::Parts,
         body: &mut Received,
     ) -> Result<http::Response<Body>, Refused> {
-        if let (Some(digest), Some(from)) = (query.digest("mount")?, query.value("from")) {
-            if self.mount(repository, from, &digest).await? {
-                return Ok(created(&blob_path(repository, &digest), &digest));
-            }
+        if let (Some(digest), Some(from)) = (query.digest("mount")?, query.value("from"))
+            && self.mount(repository, from, &digest).await?
+        {
+            return Ok(created(&blob_path(repository, &digest), &digest));
         }
         let content = self.on_disk(|store| Ok(Content::new(store.temporary()?)));
         let (id, upload) = self.uploads.begin(repository, content.await?)?;

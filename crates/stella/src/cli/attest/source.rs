@@ -17,7 +17,7 @@ use crate::artifact::Artifact;
 use crate::cli::gate::BUNDLE_ENDINGS;
 use crate::exit::{self, Failure};
 use crate::places;
-use crate::registry::{Registries, collect_failure};
+use crate::registry::{Registries, collect_failure, tell_gone};
 
 /// Where to read attestations.
 #[derive(Debug, clap::Args)]
@@ -76,6 +76,7 @@ impl SourceFlags {
             let collected = collect::collect(&repository, &digest, wanted)
                 .await
                 .map_err(collect_failure)?;
+            tell_gone(&image.reference, &collected);
             asked.push(Asked {
                 name: image.reference.to_string(),
                 digests: vec![digest],

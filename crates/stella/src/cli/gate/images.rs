@@ -170,6 +170,7 @@ impl<'a> Images<'a> {
             .await
             .map_err(registry::collect_failure)?;
         let is_thorough = collected.is_thorough;
+        registry::tell_gone(&image.reference, &collected);
         let question = Question {
             artifact: vec![subject.clone()],
             content: None,
