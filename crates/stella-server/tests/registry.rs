@@ -1,5 +1,6 @@
 //! The registry, by the categories of the distribution spec's conformance: pull, push, content discovery, content
 //! management; and what its folder must withstand. In process, through `Transport`.
+// tidy: long because the categories of the specification stand together.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
