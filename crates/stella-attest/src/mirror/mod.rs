@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stella_bundle::digest::Digest;
-use stella_wire::registry::{Descriptor, attachment};
+use stella_wire::registry::{Descriptor, Reference, attachment, is_tag};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -44,6 +44,20 @@ impl Item {
             source: name.to_owned(),
             tag: Digest::parse(name).is_none().then(|| name.to_owned()),
         }
+    }
+
+    /// Returns an image on its way into one repository, whose tags are no names of whole images: `ghcr.io/a/b:v1` gets the
+    /// tag `v1`, and a name without a tag none.
+    #[must_use]
+    pub fn in_repository(name: &str) -> Self {
+        let mut item = Self::same(name);
+        item.tag = item.tag.and_then(|name| {
+            if is_tag(&name) {
+                return Some(name);
+            }
+            Reference::parse(&name).ok()?.tag().map(str::to_owned)
+        });
+        item
     }
 }
 

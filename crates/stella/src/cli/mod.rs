@@ -9,6 +9,7 @@ mod identity;
 mod log;
 mod login;
 mod logout;
+mod mirror;
 mod policy;
 mod serve;
 mod trust;
@@ -77,6 +78,9 @@ enum Command {
     // Without a line here, the help is all that the arguments say of themselves.
     Login(login::Args),
     Logout(logout::Args),
+    /// Copy images with all that is attached to them: to another place, into a file, out of one
+    #[command(subcommand)]
+    Mirror(mirror::Command),
     /// Check, test and explain policies
     #[command(subcommand)]
     Policy(policy::Command),
@@ -149,6 +153,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Log(command) => wait(log::run(command)),
         Command::Login(args) => wait(login::run(args)),
         Command::Logout(args) => logout::run(args),
+        Command::Mirror(command) => wait(mirror::run(command)),
         Command::Policy(command) => policy::run(&context, command),
         Command::Serve(args) => serve::run(args),
         Command::Trust(command) => wait(trust::run(command)),

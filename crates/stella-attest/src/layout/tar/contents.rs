@@ -194,11 +194,11 @@ impl Scan<'_> {
                 known.name = said.name.or(known.name);
                 known.size = said.size.or(known.size);
             }
-            Kind::PaxGlobal => {
-                // One name or size for all later entries is nobody's honest archive.
-                if header::parse_pax(&bytes).map_err(refused)? != Extension::default() {
-                    return Err(refused(EntryProblem::Extension));
-                }
+            // One name or size for all later entries is nobody's honest archive.
+            Kind::PaxGlobal
+                if header::parse_pax(&bytes).map_err(refused)? != Extension::default() =>
+            {
+                return Err(self.refused(&header.name, EntryProblem::Extension));
             }
             // The target matters only to links, which are refused.
             _ => {}

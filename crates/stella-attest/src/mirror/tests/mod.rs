@@ -18,6 +18,20 @@ use crate::layout::{Layout, LayoutError};
 use crate::storage::{PART, StorageError};
 use place::{Around, Lie, Memory};
 
+#[test]
+fn a_repository_gets_tags_and_no_whole_names() {
+    let digest = DigestAlgorithm::Sha256.digest(b"").to_string();
+    for (name, tag) in [
+        ("v1", Some("v1")),
+        ("ghcr.io/a/b:v1", Some("v1")),
+        ("ghcr.io/a/b", None),
+        (&digest, None),
+    ] {
+        let item = Item::in_repository(name);
+        assert_eq!((item.source.as_str(), item.tag.as_deref()), (name, tag));
+    }
+}
+
 async fn items(source: &Arc<impl Storage + ?Sized>) -> Vec<Item> {
     let images = source.images().await.unwrap();
     images.iter().map(|name| Item::same(name)).collect()

@@ -1,4 +1,5 @@
-//! Places for tests: one in memory that can lie, one that dies after so many writes, one that watches memory.
+//! Places for tests: one in memory that can lie, and one around another that dies after so many writes and watches how
+//! much memory parts take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
