@@ -75,6 +75,15 @@ impl Failure {
         self.page.map(|page| format!("{PAGES}/{page}.md"))
     }
 
+    /// Adds what to do next, unless that is said already.
+    #[must_use]
+    pub(crate) fn hint_if_none(self, hint: &str) -> Self {
+        if self.hint.is_some() {
+            return self;
+        }
+        self.hint(hint)
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -104,7 +104,10 @@ impl Catalogue {
 
     /// Says whether a manifest's subject is in the layout too.
     pub(super) fn is_attached(&self, digest: &Digest) -> bool {
-        let subject = self.known.get(digest).and_then(|known| known.subject.as_ref());
+        let subject = self
+            .known
+            .get(digest)
+            .and_then(|known| known.subject.as_ref());
         subject.is_some_and(|subject| self.known.contains_key(subject))
     }
 }

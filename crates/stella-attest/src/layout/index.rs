@@ -118,8 +118,9 @@ impl Index {
         for entry in self.manifests.iter().filter(|entry| entry.is_manifest()) {
             let keys = [REF_NAME, CONTAINERD_NAME].map(|key| entry.annotations.get(key));
             let mut own = keys.into_iter().flatten();
-            let is_attachment =
-                own.clone().any(|name| attachment::tag_subject(name).is_some());
+            let is_attachment = own
+                .clone()
+                .any(|name| attachment::tag_subject(name).is_some());
             if is_attachment || cosign_attachment(entry).is_some() {
                 continue;
             }
@@ -155,7 +156,9 @@ impl Index {
                         && entry.annotations.get(REF_NAME) == Some(name)
                 };
                 let mut named = self.manifests.iter().filter(|entry| has_name(entry));
-                if named.next().is_some_and(|one| one.digest == manifest.digest)
+                if named
+                    .next()
+                    .is_some_and(|one| one.digest == manifest.digest)
                     && named.next().is_none()
                 {
                     return false;
@@ -220,7 +223,10 @@ mod tests {
         let skopeo = entry("a", &[(REF_NAME, "v1")]);
         let docker = entry(
             "b",
-            &[(REF_NAME, "v2"), (CONTAINERD_NAME, "docker.io/library/b:v2")],
+            &[
+                (REF_NAME, "v2"),
+                (CONTAINERD_NAME, "docker.io/library/b:v2"),
+            ],
         );
         let podman = entry("c", &[]);
         let index = index(vec![skopeo.clone(), docker.clone(), podman.clone()]);
@@ -246,7 +252,10 @@ mod tests {
         for name in [&[][..], &[(REF_NAME, "x.io/a:v1")]] {
             let cosign = |content, kind| {
                 let mut entry = entry(content, name);
-                entry.annotations.insert(COSIGN_KIND.into(), format!("dev.cosignproject.cosign/{kind}"));
+                entry.annotations.insert(
+                    COSIGN_KIND.into(),
+                    format!("dev.cosignproject.cosign/{kind}"),
+                );
                 entry
             };
             let image = cosign("image", "imageIndex");
@@ -259,7 +268,10 @@ mod tests {
             let [signatures, attestations, _] = attachment::legacy_tags(&image.digest);
             let content = |name: &str| DigestAlgorithm::Sha256.digest(name.as_bytes());
             assert_eq!(names[&signatures], BTreeSet::from([content("signatures")]));
-            assert_eq!(names[&attestations], BTreeSet::from([content("attestations")]));
+            assert_eq!(
+                names[&attestations],
+                BTreeSet::from([content("attestations")])
+            );
             assert_eq!(index.images(|_| false).len(), 1);
         }
     }
@@ -276,7 +288,14 @@ mod tests {
         assert!(!index.apply(&Change::Tag("v1".into(), new.clone())));
         assert!(!index.apply(&Change::Attach(new.clone())));
         assert!(index.apply(&Change::Attach(entry("c", &[]))));
-        assert_eq!(index.names(), Names::from([("v1".into(), BTreeSet::from([new.digest]))]));
-        assert!(String::from_utf8(index.to_bytes()).unwrap().contains(r#""annotations":{"x":"y"}"#));
+        assert_eq!(
+            index.names(),
+            Names::from([("v1".into(), BTreeSet::from([new.digest]))])
+        );
+        assert!(
+            String::from_utf8(index.to_bytes())
+                .unwrap()
+                .contains(r#""annotations":{"x":"y"}"#)
+        );
     }
 }

@@ -292,7 +292,9 @@ impl Storage for Layout {
     fn images(&self) -> Answer<'_, Vec<String>> {
         Box::pin(async {
             let state = self.state();
-            Ok(state.index.images(|digest| state.catalogue.is_attached(digest)))
+            Ok(state
+                .index
+                .images(|digest| state.catalogue.is_attached(digest)))
         })
     }
 

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stella_bundle::digest::Digest;
-use stella_wire::registry::{Descriptor, attachment};
+use stella_wire::registry::{Descriptor, Reference, attachment, is_tag};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -44,6 +44,20 @@ impl Item {
             source: name.to_owned(),
             tag: Digest::parse(name).is_none().then(|| name.to_owned()),
         }
+    }
+
+    /// Returns an image on its way into one repository, whose tags are no names of whole images: `ghcr.io/a/b:v1` gets the
+    /// tag `v1`, and a name without a tag none.
+    #[must_use]
+    pub fn in_repository(name: &str) -> Self {
+        let mut item = Self::same(name);
+        item.tag = item.tag.and_then(|name| {
+            if is_tag(&name) {
+                return Some(name);
+            }
+            Reference::parse(&name).ok()?.tag().map(str::to_owned)
+        });
+        item
     }
 }
 
@@ -323,9 +337,8 @@ impl Run {
         if found.is_none_or(|found| found.digest != manifest.digest) {
             return Ok(Some(Lack::Manifest(manifest)));
         }
-        let is_lacking = |subject: &Digest| {
-            !attached.contains(&(subject.clone(), manifest.digest.clone()))
-        };
+        let is_lacking =
+            |subject: &Digest| !attached.contains(&(subject.clone(), manifest.digest.clone()));
         let subject = subject.filter(is_lacking);
         Ok(subject.map(|subject| Lack::Referrer { subject, manifest }))
     }
@@ -366,9 +379,17 @@ impl Run {
     /// Counts what a plan will do.
     fn expect(&self, plan: &Plan, missing: &[Missing]) {
         let mut blobs: BTreeSet<&Digest> = BTreeSet::new();
-        blobs.extend(plan.nodes.iter().flat_map(|node| &node.blobs).map(|blob| &blob.digest));
+        blobs.extend(
+            plan.nodes
+                .iter()
+                .flat_map(|node| &node.blobs)
+                .map(|blob| &blob.digest),
+        );
         let (mut of_blobs, mut of_manifests, mut of_tags, mut bytes) = (0, 0, 0, 0);
-        let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut transfers = self
+            .transfers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for each in missing {
             match &each.what {
                 Lack::Blob(blob) => {
@@ -424,10 +445,7 @@ impl Run {
     }
 
     /// Does a few at once: for work that holds much before it needs a permit.
-    async fn some_at_once<T, F>(
-        &self,
-        work: Vec<F>,
-    ) -> Result<Vec<T>, MirrorError>
+    async fn some_at_once<T, F>(&self, work: Vec<F>) -> Result<Vec<T>, MirrorError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, MirrorError>> + Send + 'static,
@@ -446,10 +464,7 @@ impl Run {
 }
 
 /// Runs at most so many tasks at once. The first error ends all the others.
-async fn in_parallel<T, F>(
-    most: usize,
-    work: Vec<F>,
-) -> Result<Vec<T>, MirrorError>
+async fn in_parallel<T, F>(most: usize, work: Vec<F>) -> Result<Vec<T>, MirrorError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, MirrorError>> + Send + 'static,
@@ -458,7 +473,9 @@ where
     let mut answers: Vec<Option<T>> = Vec::new();
     let mut work = work.into_iter().enumerate();
     loop {
-        while tasks.len() < most && let Some((place, one)) = work.next() {
+        while tasks.len() < most
+            && let Some((place, one)) = work.next()
+        {
             answers.push(None);
             tasks.spawn(async move { (place, one.await) });
         }

@@ -181,8 +181,10 @@ async fn visit(
         return Err(run.too_many(item, "manifests and blobs", MAX_NAMED));
     }
     // An index may name things that are no manifests, as caches of builders do: blobs.
-    let (children, others): (Vec<_>, Vec<_>) =
-        manifest.manifests().iter().partition(|each| each.is_manifest());
+    let (children, others): (Vec<_>, Vec<_>) = manifest
+        .manifests()
+        .iter()
+        .partition(|each| each.is_manifest());
     let mut blobs = Vec::new();
     for blob in manifest.blobs().chain(others) {
         // Layers that may not be distributed often lie elsewhere.

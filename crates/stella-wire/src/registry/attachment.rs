@@ -142,7 +142,8 @@ pub fn tag_subject(tag: &str) -> Option<Digest> {
     let name = tag.split('.').next().unwrap_or_default();
     let (algorithm, digits) = name.split_once('-')?;
     let subject = Digest::from_hex(DigestAlgorithm::from_name(algorithm)?, digits)?;
-    let is_one = tag == name || is_own_tag(tag, &subject) || legacy_tags(&subject).contains(&tag.to_owned());
+    let is_one =
+        tag == name || is_own_tag(tag, &subject) || legacy_tags(&subject).contains(&tag.to_owned());
     is_one.then_some(subject)
 }
 
@@ -212,7 +213,12 @@ mod tests {
         }
         assert_eq!(tag_subject(&own), Some(subject.clone()));
         assert_eq!(tag_subject(&fallback_tag(&subject)), Some(subject.clone()));
-        for tag in ["v1", "sha256-00", &format!("{own}x"), &format!("{}-x", fallback_tag(&subject))] {
+        for tag in [
+            "v1",
+            "sha256-00",
+            &format!("{own}x"),
+            &format!("{}-x", fallback_tag(&subject)),
+        ] {
             assert_eq!(tag_subject(tag), None, "{tag}");
         }
     }

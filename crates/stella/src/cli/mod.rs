@@ -7,6 +7,7 @@ mod demo;
 mod gate;
 mod identity;
 mod log;
+mod mirror;
 mod policy;
 mod serve;
 mod trust;
@@ -72,6 +73,9 @@ enum Command {
     /// Look into the instance's logs
     #[command(subcommand)]
     Log(log::Command),
+    /// Copy images with all that is attached to them: to another place, into a file, out of one
+    #[command(subcommand)]
+    Mirror(mirror::Command),
     /// Check, test and explain policies
     #[command(subcommand)]
     Policy(policy::Command),
@@ -142,6 +146,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Demo(args) => wait(demo::run(args)),
         Command::Identity(command) => wait(identity::run(command)),
         Command::Log(command) => wait(log::run(command)),
+        Command::Mirror(command) => wait(mirror::run(command)),
         Command::Policy(command) => policy::run(&context, command),
         Command::Serve(args) => serve::run(args),
         Command::Trust(command) => wait(trust::run(command)),

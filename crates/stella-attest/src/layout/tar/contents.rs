@@ -71,11 +71,7 @@ struct Scan<'a> {
 
 impl Contents {
     /// Finds the pieces of a layout.
-    pub(super) fn scan(
-        file: &mut File,
-        path: &Path,
-        torn: TornEnd,
-    ) -> Result<Self, LayoutError> {
+    pub(super) fn scan(file: &mut File, path: &Path, torn: TornEnd) -> Result<Self, LayoutError> {
         let length = file.metadata().map_err(failed("read", path))?.len();
         let mut scan = Scan {
             file,
@@ -198,11 +194,11 @@ impl Scan<'_> {
                 known.name = said.name.or(known.name);
                 known.size = said.size.or(known.size);
             }
-            Kind::PaxGlobal => {
-                // One name or size for all later entries is nobody's honest archive.
-                if header::parse_pax(&bytes).map_err(refused)? != Extension::default() {
-                    return Err(refused(EntryProblem::Extension));
-                }
+            // One name or size for all later entries is nobody's honest archive.
+            Kind::PaxGlobal
+                if header::parse_pax(&bytes).map_err(refused)? != Extension::default() =>
+            {
+                return Err(self.refused(&header.name, EntryProblem::Extension));
             }
             // The target matters only to links, which are refused.
             _ => {}
@@ -275,12 +271,7 @@ impl Scan<'_> {
         Ok(content)
     }
 
-    fn require_same(
-        &mut self,
-        raw: &[u8],
-        one: Extent,
-        other: Extent,
-    ) -> Result<(), LayoutError> {
+    fn require_same(&mut self, raw: &[u8], one: Extent, other: Extent) -> Result<(), LayoutError> {
         if one.size == other.size {
             // Both are within their bound, since the first is.
             let length = usize::try_from(one.size).unwrap_or_default();

@@ -52,7 +52,7 @@ pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Option<Header>, EntryProblem>
     if block.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
-    if number(&block[148..156])? != checksum(block) {
+    if number(&block[148..156]) != Ok(checksum(block)) {
         return Err(EntryProblem::Checksum);
     }
     let mut name = text(&block[..NAME]).to_vec();
@@ -128,7 +128,8 @@ pub(super) fn write(name: &str, size: u64, kind: Kind) -> Vec<u8> {
     bytes
 }
 
-fn block(name: &str, size: u64, flag: u8) -> [u8; BLOCK] {
+/// Makes one header.
+pub(super) fn block(name: &str, size: u64, flag: u8) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let mode = if flag == b'5' { 0o755 } else { 0o644 };
     let mut put = |at: usize, field: &[u8]| block[at..at + field.len()].copy_from_slice(field);

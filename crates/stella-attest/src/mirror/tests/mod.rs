@@ -18,6 +18,20 @@ use crate::layout::{Layout, LayoutError};
 use crate::storage::{PART, StorageError};
 use place::{Around, Lie, Memory};
 
+#[test]
+fn a_repository_gets_tags_and_no_whole_names() {
+    let digest = DigestAlgorithm::Sha256.digest(b"").to_string();
+    for (name, tag) in [
+        ("v1", Some("v1")),
+        ("ghcr.io/a/b:v1", Some("v1")),
+        ("ghcr.io/a/b", None),
+        (&digest, None),
+    ] {
+        let item = Item::in_repository(name);
+        assert_eq!((item.source.as_str(), item.tag.as_deref()), (name, tag));
+    }
+}
+
 async fn items(source: &Arc<impl Storage + ?Sized>) -> Vec<Item> {
     let images = source.images().await.unwrap();
     images.iter().map(|name| Item::same(name)).collect()
@@ -115,7 +129,9 @@ async fn a_tag_that_moved_is_told_and_moved() {
     source.tag("v1", &new);
     let items = [Item::same("v1")];
     let options = Options::default();
-    let lacks = diff(source.clone(), destination.clone(), &items, &options).await.unwrap();
+    let lacks = diff(source.clone(), destination.clone(), &items, &options)
+        .await
+        .unwrap();
     let moved = Lack::Tag {
         tag: "v1".into(),
         expected: new.digest.clone(),
@@ -136,8 +152,13 @@ async fn an_image_without_a_tag_is_found_again() {
     let items = [Item::same(&image.digest.to_string())];
     let options = Options::default();
     let destination = folder(home.path());
-    sync(source.clone(), destination, &items, &options).await.unwrap();
-    assert_eq!(open(home.path()).images().await.unwrap(), [image.digest.to_string()]);
+    sync(source.clone(), destination, &items, &options)
+        .await
+        .unwrap();
+    assert_eq!(
+        open(home.path()).images().await.unwrap(),
+        [image.digest.to_string()]
+    );
     let loaded = Arc::new(Memory::default());
     copy(&open(home.path()), &loaded).await.unwrap();
     assert_eq!(loaded.digests(), source.digests());
@@ -155,7 +176,10 @@ async fn a_copy_that_dies_at_any_write_leaves_a_layout_that_the_next_run_complet
             let has_died = copy(&source, &dying).await.is_err();
             drop(dying);
             if has_died && is_file {
-                assert!(!path.exists(), "what is not whole has the name of the whole");
+                assert!(
+                    !path.exists(),
+                    "what is not whole has the name of the whole"
+                );
             } else {
                 Layout::open(&path).unwrap();
             }
@@ -187,7 +211,10 @@ async fn what_a_killed_run_left_of_a_blob_is_continued_or_written_anew() {
         let summary = copy(&source, &destination).await.unwrap();
         // The configuration has two bytes.
         assert_eq!(summary.bytes, 2 + expected);
-        assert_eq!(fs::read(blobs.join(digest.hex())).unwrap(), content.as_bytes());
+        assert_eq!(
+            fs::read(blobs.join(digest.hex())).unwrap(),
+            content.as_bytes()
+        );
         assert_eq!(fs::read_dir(&blobs).unwrap().count(), 3);
     };
     let length = content.len();
@@ -240,10 +267,22 @@ async fn sources_that_lie_are_refused_by_name() {
         assert!(is_expected(&error), "{error}");
         assert_eq!(open(home.path()).tags().await.unwrap(), [""; 0]);
     };
-    check(Lie::EmptyParts, |error| matches!(error, MirrorError::BadPart { found: 0, .. })).await;
-    check(Lie::LongParts, |error| matches!(error, MirrorError::BadPart { .. })).await;
-    check(Lie::OtherBlobs, |error| matches!(error, MirrorError::WrongDigest { .. })).await;
-    check(Lie::OtherManifests, |error| matches!(error, MirrorError::WrongDigest { .. })).await;
+    check(Lie::EmptyParts, |error| {
+        matches!(error, MirrorError::BadPart { found: 0, .. })
+    })
+    .await;
+    check(Lie::LongParts, |error| {
+        matches!(error, MirrorError::BadPart { .. })
+    })
+    .await;
+    check(Lie::OtherBlobs, |error| {
+        matches!(error, MirrorError::WrongDigest { .. })
+    })
+    .await;
+    check(Lie::OtherManifests, |error| {
+        matches!(error, MirrorError::WrongDigest { .. })
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -252,7 +291,9 @@ async fn wrong_sizes_absent_children_and_things_that_are_no_manifests_are_refuse
         let source = Arc::new(Memory::default());
         let image = build(&source);
         source.tag("v1", &image);
-        let error = copy(&source, &Arc::new(Memory::default())).await.unwrap_err();
+        let error = copy(&source, &Arc::new(Memory::default()))
+            .await
+            .unwrap_err();
         assert!(is_expected(&error), "{error}");
     };
     check(
@@ -279,7 +320,8 @@ async fn wrong_sizes_absent_children_and_things_that_are_no_manifests_are_refuse
             source.add(&nothing)
         },
         |error| {
-            let unknown = |error: &ManifestError| matches!(error, ManifestError::UnknownMediaType { .. });
+            let unknown =
+                |error: &ManifestError| matches!(error, ManifestError::UnknownMediaType { .. });
             matches!(error, MirrorError::Manifest { error, .. } if unknown(error))
         },
     )
@@ -294,7 +336,9 @@ async fn bombs_of_manifests_are_refused() {
         deep = source.add_index(vec![deep]);
     }
     source.tag("deep", &deep);
-    let error = copy(&source, &Arc::new(Memory::default())).await.unwrap_err();
+    let error = copy(&source, &Arc::new(Memory::default()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, MirrorError::TooDeep { .. }), "{error}");
 
     let source = Arc::new(Memory::default());
@@ -302,10 +346,13 @@ async fn bombs_of_manifests_are_refused() {
         let digest = DigestAlgorithm::Sha256.digest(&place.to_be_bytes());
         Descriptor::new(media::MANIFEST, digest, 1)
     };
-    let wide = (0..12).map(|part| source.add_index((part * 1000..(part + 1) * 1000).map(absent).collect()));
+    let wide = (0..12)
+        .map(|part| source.add_index((part * 1000..(part + 1) * 1000).map(absent).collect()));
     let wide = source.add_index(wide.collect());
     source.tag("wide", &wide);
-    let error = copy(&source, &Arc::new(Memory::default())).await.unwrap_err();
+    let error = copy(&source, &Arc::new(Memory::default()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, MirrorError::TooMany { .. }), "{error}");
 }
 
@@ -332,7 +379,10 @@ async fn what_is_listed_and_absent_or_about_something_else_is_told_and_left() {
     *source.strangers.lock().unwrap() = vec![stranger.clone(), absent.clone()];
     let loaded = Arc::new(Memory::default());
     let summary = copy(&source, &loaded).await.unwrap();
-    assert_eq!(summary.ignored, BTreeSet::from([stranger.digest, absent.digest]));
+    assert_eq!(
+        summary.ignored,
+        BTreeSet::from([stranger.digest, absent.digest])
+    );
 }
 
 #[tokio::test]
@@ -352,8 +402,14 @@ async fn a_destination_that_forgets_is_noticed() {
 async fn layers_that_lie_elsewhere_and_caches_of_builders_are_no_obstacle() {
     let source = Arc::new(Memory::default());
     let digest = DigestAlgorithm::Sha256.digest(b"elsewhere");
-    let mut elsewhere = Descriptor::new("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", digest, 9);
-    elsewhere.rest.insert("urls".into(), vec!["https://e.x/"].into());
+    let mut elsewhere = Descriptor::new(
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        digest,
+        9,
+    );
+    elsewhere
+        .rest
+        .insert("urls".into(), vec!["https://e.x/"].into());
     let raw = source.add_image(&["one"], None);
     let raw = source.manifests.lock().unwrap()[&raw.digest].clone();
     let mut manifest = raw.parse().unwrap();
@@ -361,7 +417,10 @@ async fn layers_that_lie_elsewhere_and_caches_of_builders_are_no_obstacle() {
         layers.push(elsewhere);
     }
     source.tag("windows", &source.add(&manifest));
-    source.tag("cache", &source.add_index(vec![source.add_blob(b"cached layer")]));
+    source.tag(
+        "cache",
+        &source.add_index(vec![source.add_blob(b"cached layer")]),
+    );
     let home = tempfile::tempdir().unwrap();
     let summary = copy_twice(&source, &folder(home.path())).await;
     assert_eq!((summary.images, summary.blobs.copied), (2, 3));
@@ -377,7 +436,10 @@ async fn many_images_cross_at_once_and_share_what_they_have_in_common() {
         source.add_image(&[&format!("about {number}")], Some(&image));
     }
     let home = tempfile::tempdir().unwrap();
-    for destination in [folder(&home.path().join("folder")), tar(&home.path().join("file"))] {
+    for destination in [
+        folder(&home.path().join("folder")),
+        tar(&home.path().join("file")),
+    ] {
         let told = Arc::new(std::sync::Mutex::new(Summary::default()));
         let options = Options {
             watcher: Some({
@@ -387,13 +449,17 @@ async fn many_images_cross_at_once_and_share_what_they_have_in_common() {
             ..Options::default()
         };
         let items = items(&source).await;
-        let summary = sync(source.clone(), destination, &items, &options).await.unwrap();
+        let summary = sync(source.clone(), destination, &items, &options)
+            .await
+            .unwrap();
         assert_eq!(summary.blobs.copied, 202);
         assert_eq!(summary.bytes, summary.bytes_expected);
         assert_eq!(told.lock().unwrap().images, 100);
     }
     let loaded = Arc::new(Memory::default());
-    copy(&open(&home.path().join("folder")), &loaded).await.unwrap();
+    copy(&open(&home.path().join("folder")), &loaded)
+        .await
+        .unwrap();
     assert_eq!(loaded.digests(), source.digests());
 }
 
@@ -421,11 +487,16 @@ async fn a_big_blob_takes_no_more_memory_than_its_parts() {
     layout.finish().await.unwrap();
     let sparse = fs::File::create(source.join("blobs/sha256").join(digest.hex())).unwrap();
     sparse.set_len(SIZE).unwrap();
-    for destination in [folder(&home.path().join("folder")), tar(&home.path().join("file"))] {
+    for destination in [
+        folder(&home.path().join("folder")),
+        tar(&home.path().join("file")),
+    ] {
         let watched = Arc::new(Around::new(open(&source), usize::MAX));
         let items = [Item::same("v1")];
         let options = Options::default();
-        let summary = sync(watched.clone(), destination, &items, &options).await.unwrap();
+        let summary = sync(watched.clone(), destination, &items, &options)
+            .await
+            .unwrap();
         assert_eq!(summary.bytes, SIZE);
         assert!(watched.most.load(Ordering::SeqCst) <= 2 * PART);
         assert_eq!(watched.held.load(Ordering::SeqCst), 0);
@@ -450,11 +521,17 @@ async fn a_file_that_is_only_read_or_that_another_writes_is_not_written() {
     let (one, other) = (tar(&path), tar(&path));
     let blob = source.add_blob(b"blob");
     let mut writer = one.begin_blob(&blob).await.unwrap();
-    writer.write(bytes::Bytes::from_static(b"blob")).await.unwrap();
+    writer
+        .write(bytes::Bytes::from_static(b"blob"))
+        .await
+        .unwrap();
     writer.finish().await.unwrap();
     let error = copy(&source, &other).await.unwrap_err();
     is_layout(error, |error| matches!(error, LayoutError::Busy { .. }));
-    assert!(matches!(Layout::create_tar(&path), Err(LayoutError::Busy { .. })));
+    assert!(matches!(
+        Layout::create_tar(&path),
+        Err(LayoutError::Busy { .. })
+    ));
 }
 
 /// What to add to a repository: an image, an index, an attestation, an old signature, a tag.
@@ -464,7 +541,10 @@ fn build(steps: &[Step]) -> Arc<Memory> {
     let place = Arc::new(Memory::default());
     let mut known = vec![place.add_image(&["first"], None)];
     for (number, (kind, one, other)) in steps.iter().enumerate() {
-        let (one, other) = (&known[one % known.len()].clone(), &known[other % known.len()].clone());
+        let (one, other) = (
+            &known[one % known.len()].clone(),
+            &known[other % known.len()].clone(),
+        );
         let layers = [format!("layer {}", one.size % 3), format!("layer {number}")];
         let layers = [layers[0].as_str(), layers[1].as_str()];
         let new = match kind {
@@ -473,7 +553,10 @@ fn build(steps: &[Step]) -> Arc<Memory> {
             2 => place.add_image(&layers, Some(one)),
             3 => {
                 let signature = place.add_image(&layers, None);
-                place.tag(&attachment::legacy_tags(&one.digest)[number % 3], &signature);
+                place.tag(
+                    &attachment::legacy_tags(&one.digest)[number % 3],
+                    &signature,
+                );
                 signature
             }
             _ => {

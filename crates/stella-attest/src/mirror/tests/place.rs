@@ -1,4 +1,5 @@
-//! Places for tests: one in memory that can lie, one that dies after so many writes, one that watches memory.
+//! Places for tests: one in memory that can lie, and one around another that dies after so many writes and watches how
+//! much memory parts take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +51,10 @@ impl Memory {
     }
 
     pub(super) fn add_image(&self, layers: &[&str], subject: Option<&Descriptor>) -> Descriptor {
-        let layers = layers.iter().map(|layer| self.add_blob(layer.as_bytes())).collect();
+        let layers = layers
+            .iter()
+            .map(|layer| self.add_blob(layer.as_bytes()))
+            .collect();
         self.add(&Manifest {
             media_type: media::MANIFEST.into(),
             artifact_type: None,
@@ -95,7 +99,10 @@ impl Memory {
     fn require_complete(&self, manifest: &Manifest) {
         let (blobs, manifests) = (self.blobs.lock().unwrap(), self.manifests.lock().unwrap());
         for each in manifest.blobs() {
-            assert!(blobs.contains_key(&each.digest), "a manifest before its blob");
+            assert!(
+                blobs.contains_key(&each.digest),
+                "a manifest before its blob"
+            );
         }
         for each in manifest.manifests() {
             let is_there = manifests.contains_key(&each.digest) || blobs.contains_key(&each.digest);
@@ -126,7 +133,10 @@ impl Storage for Memory {
     fn put_manifest<'a>(&'a self, reference: &'a str, raw: &'a RawManifest) -> Answer<'a, ()> {
         self.require_complete(&raw.parse().unwrap());
         if !self.is_forgetful {
-            self.manifests.lock().unwrap().insert(raw.digest.clone(), raw.clone());
+            self.manifests
+                .lock()
+                .unwrap()
+                .insert(raw.digest.clone(), raw.clone());
         }
         if Digest::parse(reference).is_none() {
             self.tag(reference, &raw.descriptor());
@@ -135,12 +145,19 @@ impl Storage for Memory {
     }
 
     fn attach<'a>(&'a self, raw: &'a RawManifest) -> Answer<'a, ()> {
-        self.put_manifest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", raw)
+        self.put_manifest(
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            raw,
+        )
     }
 
     fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, bool> {
         let blobs = self.blobs.lock().unwrap();
-        ready(blobs.get(&blob.digest).is_some_and(|it| it.len() as u64 == blob.size))
+        ready(
+            blobs
+                .get(&blob.digest)
+                .is_some_and(|it| it.len() as u64 == blob.size),
+        )
     }
 
     fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
@@ -169,7 +186,10 @@ impl Storage for Memory {
             let manifest = raw.parse().unwrap();
             manifest.subject.is_some_and(|it| it.digest == *subject)
         };
-        let all = manifests.values().filter(is_about).map(RawManifest::descriptor);
+        let all = manifests
+            .values()
+            .filter(is_about)
+            .map(RawManifest::descriptor);
         let strangers = self.strangers.lock().unwrap().clone();
         ready(all.chain(strangers).collect())
     }
@@ -224,7 +244,9 @@ impl Around {
 
     fn live(&self) -> Result<(), StorageError> {
         let one_less = |left: usize| left.checked_sub(1);
-        let lived = self.writes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let lived = self
+            .writes_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         lived.map(|_| ()).map_err(|_| StorageError::WriterFailed)
     }
 }

@@ -1,0 +1,181 @@
+//! `stella mirror`: images with all that is attached to them, from one place to another.
+
+mod diff;
+mod load;
+mod place;
+mod save;
+mod sync;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+use clap::Subcommand;
+use stella_attest::layout::LayoutError;
+use stella_attest::mirror::{Item, MirrorError, Options, PARALLEL, Summary};
+use stella_attest::storage::{Storage, StorageError};
+
+use crate::exit::{self, Failure};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List what a destination lacks of a source's images
+    Diff(diff::Args),
+    /// Copy the images of a file or folder to another place
+    Load(load::Args),
+    /// Copy images into one file or folder, to be carried
+    Save(save::Args),
+    /// Copy images from one place to another, with all that is attached to them
+    Sync(sync::Args),
+}
+
+pub(crate) async fn run(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Diff(args) => diff::run(&args).await,
+        Command::Load(args) => load::run(&args).await,
+        Command::Save(args) => save::run(&args).await,
+        Command::Sync(args) => sync::run(&args).await,
+    }
+}
+
+/// Which images, and how.
+#[derive(Debug, clap::Args)]
+struct Flags {
+    /// Take this image only: a tag, a name as the source has it, or a digest; may be repeated
+    #[arg(long, value_name = "NAME")]
+    image: Vec<String>,
+
+    /// Ask or transfer so many things at once
+    #[arg(long, value_name = "N", default_value_t = PARALLEL, value_parser = parse_parallel)]
+    parallel: usize,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_parallel(text: &str) -> Result<usize, String> {
+    let is_fine = |number: &usize| (1..=64).contains(number);
+    let number = text.parse().ok().filter(is_fine);
+    number.ok_or_else(|| "expected a number from 1 to 64".to_owned())
+}
+
+impl Flags {
+    /// Returns the images that are asked for, or all that the source has.
+    async fn items(&self, source: &dyn Storage) -> Result<Vec<Item>, Failure> {
+        let names = if self.image.is_empty() {
+            source.images().await.map_err(of_storage)?
+        } else {
+            self.image.clone()
+        };
+        if names.is_empty() {
+            let message = format!("{} has no images", source.name());
+            return Err(Failure::new(exit::NO_ARTIFACT, message));
+        }
+        Ok(names.iter().map(|name| Item::same(name)).collect())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            parallel: self.parallel,
+            watcher: None,
+        }
+    }
+}
+
+/// Returns options that show how far it is, on a terminal.
+fn shown(options: Options) -> Options {
+    if !io::stderr().is_terminal() {
+        return options;
+    }
+    let show = |now: &Summary| {
+        let line = format!(
+            "{} images, {} manifests, {} of {}",
+            now.images,
+            now.manifests.copied,
+            bytes(now.bytes),
+            bytes(now.bytes_expected)
+        );
+        let _ = write!(io::stderr().lock(), "\r{line:<78}");
+    };
+    Options {
+        watcher: Some(Arc::new(show)),
+        ..options
+    }
+}
+
+/// Leaves an empty line where the counts were.
+fn clear() {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr().lock(), "\r{:78}\r", "");
+    }
+}
+
+/// Writes a number of bytes for people.
+fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|unit| count >= unit.1) {
+        Some((name, size)) => {
+            let tenths = u128::from(count) * 10 / u128::from(*size);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{count} bytes"),
+    }
+}
+
+fn of_mirror(error: MirrorError) -> Failure {
+    clear();
+    match error {
+        MirrorError::Storage(error) => of_storage(error),
+        MirrorError::NotFound { .. } => Failure::new(exit::NO_ARTIFACT, error.to_string()),
+        error => Failure::new(exit::INTERNAL, error.to_string()),
+    }
+    .hint_if_none("what was copied stays: run the same command again once the cause is gone")
+}
+
+fn of_storage(error: StorageError) -> Failure {
+    match error {
+        StorageError::Registry(error) => error.into(),
+        StorageError::Layout(error) => of_layout(&error),
+        error => Failure::new(exit::INTERNAL, error.to_string()),
+    }
+}
+
+fn of_layout(error: &LayoutError) -> Failure {
+    let code = match error {
+        LayoutError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+            exit::NO_ARTIFACT
+        }
+        LayoutError::Ambiguous { .. }
+        | LayoutError::Compressed { .. }
+        | LayoutError::DockerArchive { .. }
+        | LayoutError::NotALayout { .. }
+        | LayoutError::NotEmpty { .. }
+        | LayoutError::Version { .. } => exit::USAGE,
+        _ => exit::INTERNAL,
+    };
+    Failure::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_for_people() {
+        let rows = [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB")];
+        for (count, text) in rows {
+            assert_eq!(bytes(count), text);
+        }
+        assert_eq!(bytes(u64::MAX), "17179869183.9 GiB");
+    }
+
+    #[test]
+    fn how_much_at_once_has_bounds() {
+        assert_eq!(parse_parallel("8"), Ok(8));
+        assert!(
+            ["0", "65", "x"]
+                .iter()
+                .all(|text| parse_parallel(text).is_err())
+        );
+    }
+}
