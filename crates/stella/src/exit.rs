@@ -208,6 +208,22 @@ fn reason_hint(reason: &str) -> Option<&'static str> {
 fn client_hint(error: &ClientError) -> Option<&'static str> {
     match error {
         ClientError::Token(error) => return token_hint(error),
+        ClientError::AccessRefused {
+            service: Service::Registry,
+            ..
+        } => {
+            return Some(
+                "`stella login REGISTRY` keeps a password; a wrong name of a repository is refused as well",
+            );
+        }
+        ClientError::Unavailable {
+            service: Service::Registry,
+            ..
+        } => {
+            return Some(
+                "check the registry's name, that it can be reached from here, and try again",
+            );
+        }
         ClientError::AccessRefused { reason, .. } | ClientError::Refused { reason, .. } => {
             return reason_hint(reason.as_deref()?);
         }

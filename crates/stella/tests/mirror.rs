@@ -100,9 +100,9 @@ fn what_cannot_be_mirrored_is_named() {
             &["no v2"],
         ),
         (
-            &["sync", "images", "ghcr.io/a/b"],
-            2,
-            &["registries come next", "oci:DIR"],
+            &["sync", "images", "127.0.0.1:9/a/b"],
+            30,
+            &["127.0.0.1:9", "hint: "],
         ),
     ];
     for (arguments, code, words) in rows {
