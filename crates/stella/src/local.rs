@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// What a command needs that signs: a token, and no registry.
-const FOR_SIGNING: Offered = Offered {
+pub(crate) const FOR_SIGNING: Offered = Offered {
     own_issuer: OwnIssuer::Offer,
     own_registry: OwnRegistry::Withhold,
 };

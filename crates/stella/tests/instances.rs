@@ -66,6 +66,17 @@ fn a_refused_start_leaves_no_instance_behind() {
     );
     refused(&["--url", "nonsense"], &["is not a URL"]);
     refused(
+        &[
+            "--listen",
+            "0.0.0.0:8470",
+            "--no-dev-issuer",
+            "--with",
+            "registry",
+        ],
+        &["--insecure-open-registry", "127.0.0.1"],
+    );
+    refused(&["--with", "cheese"], &["registry"]);
+    refused(
         &["--no-dev-issuer", "--insecure-dev-issuer"],
         &["cannot be used"],
     );

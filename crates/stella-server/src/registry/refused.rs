@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::io;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use stella_bundle::digest::Digest;
 use stella_wire::registry::{ManifestError, Refusal, RefusalCode};
 
@@ -16,7 +16,7 @@ pub(crate) struct Refused {
     code: RefusalCode,
     status: StatusCode,
     message: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
     internal: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Refused {
             code,
             status,
             message: message.into(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             internal: None,
         }
     }
@@ -61,7 +61,7 @@ impl Refused {
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -82,7 +82,7 @@ impl Refused {
         let body = Refusal::new(self.code, message).to_bytes();
         let mut response = http::Response::new(Body::Whole(body.into()));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        response.headers_mut().extend(self.headers);
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response

@@ -64,10 +64,12 @@ impl Rooms {
         head: &request::Parts,
         body: &mut Received,
     ) -> Result<http::Response<Body>, Refused> {
-        if let (Some(digest), Some(from)) = (query.digest("mount")?, query.value("from")) {
-            if self.mount(repository, from, &digest).await? {
-                return Ok(created(&blob_path(repository, &digest), &digest));
-            }
+        // spec: distribution spec, "Mounting a blob from another repository": what cannot be mounted is uploaded.
+        let mount = query.digest("mount").ok().flatten();
+        if let (Some(digest), Some(from)) = (mount, query.value("from"))
+            && self.mount(repository, from, &digest).await?
+        {
+            return Ok(created(&blob_path(repository, &digest), &digest));
         }
         let content = self.on_disk(|store| Ok(Content::new(store.temporary()?)));
         let (id, upload) = self.uploads.begin(repository, content.await?)?;

@@ -119,9 +119,15 @@ impl Desk {
 
     /// Starts the instance and waits until it serves.
     pub(crate) fn serve(&mut self) {
+        self.serve_with(&[]);
+    }
+
+    /// Starts the instance with further flags and waits until it serves.
+    pub(crate) fn serve_with(&mut self, flags: &[&str]) {
         let address = self.url.trim_start_matches("http://").to_owned();
         let mut child = self
             .command(["serve", "--dir", "sigstore", "--listen", &address])
+            .args(flags)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -156,6 +162,15 @@ impl Desk {
         };
         let _ = child.kill();
         child.wait().unwrap();
+    }
+
+    /// Returns the most memory that the instance has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let id = self.server.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = peak.unwrap().trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().unwrap() << 10
     }
 
     /// Kills the instance without waiting.

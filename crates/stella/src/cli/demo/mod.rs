@@ -29,7 +29,7 @@ use stella_policy::requirement::Requirement;
 use stella_policy::signer::{Signer, Who};
 use stella_policy::type_pattern::TypePattern;
 use stella_server::{
-    Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, OwnIssuer, Sigstore, SystemClock, TokenRequest,
+    Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, Sigstore, SystemClock, TokenRequest,
 };
 use zeroize::Zeroizing;
 
@@ -80,7 +80,7 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     story.step(
         "made a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority",
     );
-    let sigstore = local::open(&instance, Duration::ZERO, OwnIssuer::Offer)
+    let sigstore = local::open(&instance, Duration::ZERO, local::FOR_SIGNING)
         .await
         .map_err(local::open_failure)?;
     let config = ClientTrustConfig::parse(sigstore.client_trust_config())
