@@ -207,6 +207,44 @@ fn an_index_speaks_for_its_platforms_only_where_told() {
 }
 
 #[test]
+fn only_what_a_policy_lets_pass_crosses() {
+    let Some(harbour) = Harbour::open() else {
+        return;
+    };
+    push(harbour.registry.host(), "org/app", "v2");
+    let tagged = format!("{}:v1", harbour.name);
+    harbour.sign(&["--image", &tagged]).ended(0);
+    let policy = format!(
+        "policy: stella.policy/v1\nmode: enforce\nsigners:\n  ci:\n    identity: {}\n    issuer: {}\n",
+        "repo:local/demo:ref:refs/heads/main", harbour.desk.url
+    );
+    let root = harbour
+        .desk
+        .run(["trust", "show", "--json"])
+        .ended(0)
+        .json();
+    let digest = root["digest"].as_str().unwrap_or_default();
+    let policy = harbour
+        .desk
+        .write("policy.yaml", format!("{policy}trust: [\"{digest}\"]\n"));
+    let to = format!("{}/inside/app", harbour.registry.host());
+    let sync = [
+        "mirror",
+        "sync",
+        &harbour.name,
+        &to,
+        "--policy",
+        &policy,
+        "--json",
+    ];
+    let said = harbour.desk.run(sync).ended(10);
+    says(&said.err, &["v2 does not cross"]);
+    assert_eq!(said.json()["images"], 1);
+    harbour.verify(&["--image", &format!("{to}:v1")]).ended(0);
+    harbour.verify(&["--image", &format!("{to}:v2")]).ended(11);
+}
+
+#[test]
 fn old_attestations_go_and_the_newest_of_each_type_stays() {
     let Some(harbour) = Harbour::open() else {
         return;

@@ -153,7 +153,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Log(command) => wait(log::run(command)),
         Command::Login(args) => wait(login::run(args)),
         Command::Logout(args) => logout::run(args),
-        Command::Mirror(command) => wait(mirror::run(command)),
+        Command::Mirror(command) => wait(mirror::run(&context, command)),
         Command::Policy(command) => policy::run(&context, command),
         Command::Serve(args) => serve::run(args),
         Command::Trust(command) => wait(trust::run(command)),

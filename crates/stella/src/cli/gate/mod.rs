@@ -111,19 +111,8 @@ pub(crate) fn judge(
     start: Instant,
 ) -> Result<Run, Failure> {
     // 1. What is asked, and whom to believe.
-    let (mut policy, origin) = flags.policy.policy()?;
-    PolicyFlags::narrow_trust(&mut policy, flags.trust.fingerprint())?;
-    let acceptance = Acceptance {
-        digests: policy.trust.clone(),
-        development: development_rule(&policy, origin),
-    };
-    let mut material = flags.trust.choose_accepted(context, &acceptance)?;
-    if material.is_none() && !asks_nobody(&policy) {
-        material = Some(trust::require_chosen(None)?);
-    }
-    let trust = material
-        .as_ref()
-        .map_or_else(Trust::default, TrustMaterial::prepare);
+    let (policy, origin) = flags.policy.policy()?;
+    let (gate, material) = gate_of(context, policy, origin, &flags.trust)?;
     // 2. The last reading of files.
     let named_images = flags.images.named(given)?;
     let files: Vec<String> = given
@@ -132,7 +121,7 @@ pub(crate) fn judge(
         .cloned()
         .collect();
     let names = artifacts::expand(&files)?;
-    let keep = what_to_keep(&policy);
+    let keep = what_to_keep(gate.policy());
     let bundles = flags.bundles()?;
     let progress = Progress::new("read", names.len());
     let mut asked = Vec::with_capacity(names.len());
@@ -143,7 +132,6 @@ pub(crate) fn judge(
     }
     progress.end();
     // 3. Images: what speaks of them is fetched, unless it was brought along.
-    let gate = Gate::new(trust, policy);
     let mut registries = None;
     let mut fetched = Vec::new();
     if flags.is_brought_along(bundles.as_ref()) {
@@ -177,6 +165,28 @@ pub(crate) fn judge(
         policy: gate.policy().clone(),
         elapsed: start.elapsed(),
     })
+}
+
+/// Makes the gate of a policy, and says whom it believes; none where keys alone decide.
+pub(super) fn gate_of(
+    context: &Context,
+    mut policy: Policy,
+    origin: Origin,
+    flags: &TrustFlags,
+) -> Result<(Gate, Option<TrustMaterial>), Failure> {
+    PolicyFlags::narrow_trust(&mut policy, flags.fingerprint())?;
+    let acceptance = Acceptance {
+        digests: policy.trust.clone(),
+        development: development_rule(&policy, origin),
+    };
+    let mut material = flags.choose_accepted(context, &acceptance)?;
+    if material.is_none() && !asks_nobody(&policy) {
+        material = Some(trust::require_chosen(None)?);
+    }
+    let trust = material
+        .as_ref()
+        .map_or_else(Trust::default, TrustMaterial::prepare);
+    Ok((Gate::new(trust, policy), material))
 }
 
 /// Judges every question, and says for each name what it came to.

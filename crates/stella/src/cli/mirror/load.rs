@@ -1,6 +1,8 @@
 //! `stella mirror load`: what was carried, into the place where it is wanted.
 
+use super::border::Border;
 use super::{Flags, sync};
+use crate::cli::Context;
 use crate::exit::Failure;
 
 /// Copy the images of a file or folder to another place
@@ -16,9 +18,19 @@ pub(crate) struct Args {
     destination: String,
 
     #[command(flatten)]
+    border: Border,
+
+    #[command(flatten)]
     flags: Flags,
 }
 
-pub(super) async fn run(args: &Args) -> Result<u8, Failure> {
-    sync::copy(&args.input, &args.destination, &args.flags).await
+pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    sync::copy(
+        &args.input,
+        &args.destination,
+        &args.border,
+        &args.flags,
+        context,
+    )
+    .await
 }

@@ -1,5 +1,6 @@
 //! `stella mirror`: images with all that is attached to them, from one place to another.
 
+mod border;
 mod diff;
 mod load;
 mod place;
@@ -16,6 +17,7 @@ use stella_attest::mirror::{Item, MirrorError, Options, PARALLEL, Summary};
 use stella_attest::storage::StorageError;
 use stella_bundle::digest::Digest;
 
+use crate::cli::Context;
 use crate::exit::{self, Failure};
 use crate::registry::RegistryFlags;
 use place::Place;
@@ -34,13 +36,13 @@ pub(crate) enum Command {
     Sync(sync::Args),
 }
 
-pub(crate) async fn run(command: Command) -> Result<u8, Failure> {
+pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Diff(args) => diff::run(&args).await,
-        Command::Load(args) => load::run(&args).await,
+        Command::Load(args) => load::run(context, &args).await,
         Command::Repair(args) => repair::run(&args).await,
-        Command::Save(args) => save::run(&args).await,
-        Command::Sync(args) => sync::run(&args).await,
+        Command::Save(args) => save::run(context, &args).await,
+        Command::Sync(args) => sync::run(context, &args).await,
     }
 }
 

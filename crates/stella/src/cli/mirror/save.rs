@@ -1,6 +1,8 @@
 //! `stella mirror save`: images into one file or folder that can be carried.
 
+use super::border::Border;
 use super::{Flags, sync};
+use crate::cli::Context;
 use crate::exit::Failure;
 
 /// Copy images into one file or folder, to be carried
@@ -16,9 +18,19 @@ pub(crate) struct Args {
     output: String,
 
     #[command(flatten)]
+    border: Border,
+
+    #[command(flatten)]
     flags: Flags,
 }
 
-pub(super) async fn run(args: &Args) -> Result<u8, Failure> {
-    sync::copy(&args.source, &args.output, &args.flags).await
+pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    sync::copy(
+        &args.source,
+        &args.output,
+        &args.border,
+        &args.flags,
+        context,
+    )
+    .await
 }

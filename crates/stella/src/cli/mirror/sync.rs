@@ -3,9 +3,11 @@
 use serde_json::json;
 use stella_attest::mirror::{self, Summary};
 
+use super::border::Border;
 use super::place::{self, Purpose};
 use super::{Flags, bytes, clear, of_mirror, shown};
-use crate::exit::{self, Failure};
+use crate::cli::Context;
+use crate::exit::Failure;
 use crate::terminal;
 
 /// Copy images from one place to another, with all that is attached to them
@@ -21,25 +23,36 @@ pub(crate) struct Args {
     destination: String,
 
     #[command(flatten)]
+    border: Border,
+
+    #[command(flatten)]
     flags: Flags,
 }
 
-pub(super) async fn run(args: &Args) -> Result<u8, Failure> {
-    copy(&args.source, &args.destination, &args.flags).await
+pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    let (from, to) = (&args.source, &args.destination);
+    copy(from, to, &args.border, &args.flags, context).await
 }
 
 /// Copies and reports; every verb that moves images ends here.
-pub(super) async fn copy(from: &str, to: &str, flags: &Flags) -> Result<u8, Failure> {
+pub(super) async fn copy(
+    from: &str,
+    to: &str,
+    border: &Border,
+    flags: &Flags,
+    context: &Context,
+) -> Result<u8, Failure> {
     let registries = flags.registry.open()?;
     let source = place::open(from, Purpose::Read, &registries)?;
     let destination = place::open(to, Purpose::Write, &registries)?;
     let items = flags.items(&source, &destination).await?;
+    let (items, code) = border.pass(context, source.storage.as_ref(), items).await?;
     let options = shown(flags.options());
     let summary = mirror::sync(source.storage, destination.storage, &items, &options).await;
     let summary = summary.map_err(of_mirror)?;
     clear();
     report(&summary, flags.json);
-    Ok(exit::OK)
+    Ok(code)
 }
 
 fn report(summary: &Summary, as_json: bool) {
