@@ -32,7 +32,7 @@ A file of your own is found by other commands where REGISTRY_AUTH_FILE names it:
   export REGISTRY_AUTH_FILE=\"$PWD/auth.json\"
   echo \"$TOKEN\" | stella login localhost:5000 -u me --password-stdin")]
 pub(crate) struct Args {
-    /// The registry: HOST[:PORT], as references to images begin; docker.io is Docker Hub
+    /// The registry: HOST or HOST:PORT, as references to images begin; docker.io is Docker Hub
     #[arg(value_name = "REGISTRY")]
     registry: String,
 

@@ -14,7 +14,7 @@ use crate::{places, terminal};
 /// It is erased from the file to which `stella login` writes, or by the credential helper that this file names.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The registry: HOST[:PORT]
+    /// The registry: HOST or HOST:PORT
     #[arg(
         value_name = "REGISTRY",
         required_unless_present = "all",

@@ -19,7 +19,7 @@ use crate::terminal;
 Example:
   stella attest download registry.example/org/app:v1 --output app.sigstore.jsonl")]
 pub(crate) struct Args {
-    /// An image: REGISTRY/REPO[:TAG][@DIGEST]; or a file or digest, from this machine's store
+    /// An image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST; or a file or digest, from this machine's store
     artifact: String,
 
     #[command(flatten)]

@@ -22,7 +22,7 @@ Example:
   stella attest export-bundle --image sha256:… --include-proofs --output attestation-bundle.json
   stella attest verify --offline --bundle attestation-bundle.json --artifact sha256:… …")]
 pub(crate) struct Args {
-    /// The artifact: a file, its digest as sha256:HEX, or an image: REGISTRY/REPO[:TAG][@DIGEST]
+    /// The artifact: a file, its digest as sha256:HEX, or an image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
     #[arg(long, visible_alias = "artifact", value_name = "ARTIFACT")]
     image: String,
 

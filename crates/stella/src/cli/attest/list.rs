@@ -22,7 +22,7 @@ Examples:
   stella attest list ./app
   stella attest list registry.example/org/app:v1 -r")]
 pub(crate) struct Args {
-    /// A file, a digest as sha256:HEX, or an image: REGISTRY/REPO[:TAG][@DIGEST]
+    /// A file, a digest as sha256:HEX, or an image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
     artifact: String,
 
     #[command(flatten)]

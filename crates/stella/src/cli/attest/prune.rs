@@ -22,7 +22,7 @@ use crate::terminal;
 Example:
   stella attest prune registry.example/org/app:v1 --keep 3 --older-than 90d --dry-run")]
 pub(crate) struct Args {
-    /// The image: REGISTRY/REPO[:TAG][@DIGEST]
+    /// The image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
     image: String,
 
     #[command(flatten)]

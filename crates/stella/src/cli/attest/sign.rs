@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ARTIFACT", required_unless_present = "image")]
     artifact: Vec<String>,
 
-    /// The image: REGISTRY/REPO[:TAG][@DIGEST]; the attestation is attached to it
+    /// The image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST; the attestation is attached to it
     #[arg(long, value_name = "REFERENCE")]
     image: Vec<String>,
 

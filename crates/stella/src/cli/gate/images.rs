@@ -17,7 +17,7 @@ use crate::registry::{self, Registries, RegistryFlags, WhichFlags};
 /// Images to judge, and how closely to look.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImageFlags {
-    /// An image: REGISTRY/REPO[:TAG][@DIGEST]; its attestations are read from the registry. May be given more than once
+    /// An image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST; its attestations are read from the registry. May be given more than once
     #[arg(long = "image", value_name = "REFERENCE")]
     images: Vec<String>,
 

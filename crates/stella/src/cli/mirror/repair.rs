@@ -13,7 +13,7 @@ use crate::terminal;
 /// attestation of stella has a tag of its own besides; from these the index is made whole.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The image: REGISTRY/REPO[:TAG][@DIGEST]
+    /// The image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
     image: String,
 
     #[command(flatten)]

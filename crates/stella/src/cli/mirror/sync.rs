@@ -16,7 +16,7 @@ use crate::terminal;
 /// is not transferred again; a run that was killed is completed by the next one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where from: REGISTRY/REPO[:TAG][@DIGEST] (every tag unless one is named), oci:DIR, oci-archive:FILE or a path
+    /// Where from: a repository (every tag), an image of one, REGISTRY/REPO:TAG, oci:DIR, oci-archive:FILE or a path
     source: String,
 
     /// Where to: likewise
