@@ -32,8 +32,9 @@ pub(super) trait Files: Send + Sync {
     /// Begins to write a blob, or goes on with one; waits while somebody else does.
     fn begin<'a>(&'a self, blob: &'a Descriptor) -> Soon<'a, Box<dyn Sink>>;
 
-    /// Returns after how many changes `index.json` is worth writing, so that a killed run leaves names behind.
-    fn patience(&self) -> usize;
+    /// Returns after how many changes an `index.json` of so many entries is worth writing, so that a killed run leaves
+    /// names behind.
+    fn patience(&self, entries: usize) -> usize;
 
     /// Merges changes into `index.json` and makes them durable; returns it as it is then.
     fn merge(&self, changes: &[Change]) -> Result<Index, LayoutError>;

@@ -29,7 +29,7 @@ pub(super) const MAX_VERSION: usize = 4096;
 pub(super) const INDEX: &str = "index.json";
 /// Whoever changes `index.json` holds this file's lock.
 const LOCK: &str = ".stella.lock";
-/// Changes after which `index.json` is written in the middle of a run.
+/// The least number of changes after which `index.json` is written in the middle of a run.
 const PATIENCE: usize = 64;
 /// How often to look whether another writer of the same blob has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -134,8 +134,9 @@ impl Files for Folder {
         })
     }
 
-    fn patience(&self) -> usize {
-        PATIENCE
+    fn patience(&self, entries: usize) -> usize {
+        // In proportion to its length, lest the index be written more than what it names.
+        PATIENCE.max(entries / 4)
     }
 
     fn merge(&self, changes: &[Change]) -> Result<Index, LayoutError> {

@@ -205,7 +205,7 @@ impl Layout {
                 if let Some(change) = change {
                     state.apply(change);
                 }
-                state.changes.len() >= self.files.patience()
+                state.changes.len() >= self.files.patience(state.index.entries().len())
             };
             if is_enough {
                 self.flush().await?;

@@ -510,7 +510,12 @@ fn tar_files_that_play_tricks_are_refused() {
 
 #[test]
 fn files_that_are_something_else_are_told_apart() {
-    let docker = [tar::entry("manifest.json", b"[]", b'0'), vec![0; 1024]].concat();
+    let docker = [
+        tar::entry("a/layer.tar", b"", b'2'),
+        tar::entry("manifest.json", b"[]", b'0'),
+        vec![0; 1024],
+    ];
+    let docker = docker.concat();
     type Row<'a> = (&'a [u8], fn(&LayoutError) -> bool);
     let rows: [Row<'_>; 4] = [
         (&[0x1f, 0x8b, 8, 0], |error| {

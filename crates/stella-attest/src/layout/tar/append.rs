@@ -37,6 +37,9 @@ impl Append {
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
         }
         let contents = Contents::scan(&mut file, &path, TornEnd::Drop)?;
+        if let Some(refused) = contents.refused {
+            return Err(refused);
+        }
         let mut append = Self {
             file,
             path,

@@ -49,6 +49,8 @@ pub(super) struct Contents {
     pub(super) head: u64,
     /// `docker save`'s own index.
     pub(super) has_docker_manifest: bool,
+    /// The first link or device: refused, unless the file is something else altogether.
+    pub(super) refused: Option<LayoutError>,
 }
 
 /// What to do with an entry that the file's end cuts off.
@@ -218,7 +220,11 @@ impl Scan<'_> {
             return Err(self.refused(raw, EntryProblem::Name));
         };
         match kind {
-            Kind::Other(flag) => return Err(self.refused(raw, EntryProblem::Kind(flag))),
+            Kind::Other(flag) => {
+                let refused = self.refused(raw, EntryProblem::Kind(flag));
+                self.contents.refused.get_or_insert(refused);
+                return Ok(());
+            }
             Kind::Folder => {
                 self.skip_head(end);
                 return Ok(());

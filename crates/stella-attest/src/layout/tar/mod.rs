@@ -155,7 +155,7 @@ impl Files for Tar {
         })
     }
 
-    fn patience(&self) -> usize {
+    fn patience(&self, _: usize) -> usize {
         // The index is the last entry, and written once.
         usize::MAX
     }
@@ -188,12 +188,15 @@ impl Shared {
     fn read(path: &Path) -> Result<Self, LayoutError> {
         let mut file = File::open(path).map_err(failed("open", path))?;
         let contents = Contents::scan(&mut file, path, TornEnd::Refuse)?;
-        let missing = |missing| match contents.has_docker_manifest {
-            true => LayoutError::DockerArchive { path: path.into() },
-            false => LayoutError::NotALayout {
-                path: path.into(),
-                missing,
-            },
+        if contents.has_docker_manifest && contents.index.is_none() {
+            return Err(LayoutError::DockerArchive { path: path.into() });
+        }
+        if let Some(refused) = contents.refused {
+            return Err(refused);
+        }
+        let missing = |missing| LayoutError::NotALayout {
+            path: path.into(),
+            missing,
         };
         let index = contents.index.ok_or_else(|| missing(INDEX))?;
         let version = contents.version.ok_or_else(|| missing(OCI_LAYOUT))?;
