@@ -12,7 +12,7 @@ use serde_json::Value;
 use stella_bundle::bundle::{Bundle, Content};
 use stella_bundle::json::{decode_base64, encode_base64};
 use stella_bundle::verify::{Artifact, Verifier};
-use stella_testkit::forge::{self, ARTIFACT, Forge, Form, NOW, SIGNER};
+use stella_testkit::forge::{self, ARTIFACT, Forge, Form, NOW, SIGNER, mutants};
 
 /// Good bundles of one form: the first is spoiled, the others lend their parts.
 struct Good {
@@ -85,14 +85,14 @@ fn without_hint(mut content: Content) -> Content {
 
 /// Carries out one step.
 fn spoil(bundle: &mut Value, good: &Good, step: &[u8]) {
-    let paths = paths(bundle);
+    let paths = mutants::paths(bundle);
     if paths.is_empty() {
         return;
     }
     let (what, with) = (step[1], usize::from(step[2]));
     let path = &paths[usize::from(step[0]) % paths.len()];
     match what % 6 {
-        0 => remove(bundle, path),
+        0 => drop(mutants::remove(bundle, path)),
         1 => {
             let donor = &good.bundles[1 + with % 2];
             if let Some(value) = donor.pointer(path).cloned() {
@@ -133,21 +133,6 @@ fn put(bundle: &mut Value, path: &str, value: Value) {
     }
 }
 
-fn remove(bundle: &mut Value, path: &str) {
-    let Some((parent, name)) = path.rsplit_once('/') else {
-        return;
-    };
-    match bundle.pointer_mut(parent) {
-        Some(Value::Object(object)) => drop(object.remove(name)),
-        Some(Value::Array(list)) => {
-            if let Some(at) = name.parse::<usize>().ok().filter(|at| *at < list.len()) {
-                list.remove(at);
-            }
-        }
-        _ => {}
-    }
-}
-
 fn double(bundle: &mut Value, path: &str) {
     if let Some(Value::Array(list)) = bundle.pointer_mut(path)
         && let Some(first) = list.first().cloned()
@@ -176,29 +161,4 @@ fn change_text(bundle: &mut Value, path: &str, how: usize, with: usize) {
         Some(_) => encode_base64(&bytes),
         None => String::from_utf8_lossy(&bytes).into_owned(),
     };
-}
-
-/// Lists every place below the root.
-fn paths(value: &Value) -> Vec<String> {
-    fn walk(value: &Value, at: &str, paths: &mut Vec<String>) {
-        let below: Vec<(String, &Value)> = match value {
-            Value::Object(object) => object
-                .iter()
-                .map(|(name, value)| (name.clone(), value))
-                .collect(),
-            Value::Array(list) => list
-                .iter()
-                .enumerate()
-                .map(|(at, value)| (at.to_string(), value))
-                .collect(),
-            _ => return,
-        };
-        for (name, value) in below {
-            paths.push(format!("{at}/{name}"));
-            walk(value, &format!("{at}/{name}"), paths);
-        }
-    }
-    let mut paths = Vec::new();
-    walk(value, "", &mut paths);
-    paths
 }

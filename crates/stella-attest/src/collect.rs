@@ -11,7 +11,7 @@ use stella_bundle::legacy::{self, LegacyError, Pieces};
 use stella_client::error::ClientError;
 use stella_client::registry::Repository;
 use stella_wire::registry::attachment::{self, PREDICATE_TYPE, as_listed, is_bundle, legacy_tags};
-use stella_wire::registry::{Descriptor, Manifest, ManifestError};
+use stella_wire::registry::{Descriptor, Manifest, ManifestError, RawManifest};
 
 use crate::referrers::{self, Look, Place, Referrer};
 use crate::storage::{Storage, StorageError};
@@ -64,8 +64,6 @@ pub struct Collected {
     pub attested: Vec<Attested>,
     /// What is listed and not there: garbage collection takes what only an index names.
     pub gone: Vec<Digest>,
-    /// How many were passed over, because the list says that they are something else.
-    pub passed_over: usize,
     /// Whether nothing more could be found by [`Look::Thorough`].
     pub is_thorough: bool,
 }
@@ -147,20 +145,14 @@ pub async fn collect(
     );
     let listed = listed?;
     // 2. Only what may matter.
-    let total = listed.referrers.len();
     let referrers: Vec<Referrer> = listed
         .referrers
         .into_iter()
         .filter(|each| may_matter(&each.descriptor, wanted))
         .collect();
-    let passed_over = total - referrers.len();
     let mut older = Vec::new();
     for raw in [signatures?, attestations?].into_iter().flatten() {
-        let manifest = raw.parse().map_err(|error| CollectError::Manifest {
-            digest: raw.digest.clone(),
-            error,
-        })?;
-        older.extend(manifest.layers().to_vec());
+        older.extend(parse(&raw)?.layers().to_vec());
     }
     let found = referrers.len() + older.len();
     if found > wanted.most {
@@ -183,7 +175,6 @@ pub async fn collect(
     Ok(Collected {
         attested,
         gone,
-        passed_over,
         is_thorough: listed.is_thorough,
     })
 }
@@ -207,10 +198,7 @@ pub async fn collect_from(
         let raw = raw.ok_or_else(|| CollectError::Gone {
             digest: digest.clone(),
         })?;
-        let manifest = raw.parse().map_err(|error| CollectError::Manifest {
-            digest: digest.clone(),
-            error,
-        })?;
+        let manifest = parse(&raw)?;
         let Some(layer) = bundle_layer(&manifest) else {
             continue;
         };
@@ -266,10 +254,7 @@ async fn read_referrer(repository: &Repository, referrer: Referrer) -> Result<Re
     let Some(raw) = repository.manifest(&digest.to_string()).await? else {
         return Ok(Read::Gone(digest.clone()));
     };
-    let manifest = raw.parse().map_err(|error| CollectError::Manifest {
-        digest: digest.clone(),
-        error,
-    })?;
+    let manifest = parse(&raw)?;
     let Some(layer) = bundle_layer(&manifest) else {
         return Ok(Read::SomethingElse);
     };
@@ -288,6 +273,13 @@ async fn read_referrer(repository: &Repository, referrer: Referrer) -> Result<Re
         candidate,
         manifest: Some(as_listed(&manifest, raw.digest.clone(), size)),
     })))
+}
+
+fn parse(raw: &RawManifest) -> Result<Manifest, CollectError> {
+    raw.parse().map_err(|error| CollectError::Manifest {
+        digest: raw.digest.clone(),
+        error,
+    })
 }
 
 /// An attestation has one layer, and that is a bundle.

@@ -1,4 +1,4 @@
-//! One way to read a file that somebody else may have written: no further than its bound.
+//! One way to read a file that somebody else may have written: no further than its bound; and to make names durable.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -25,6 +25,16 @@ pub fn read_from(source: impl io::Read, limit: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// Makes the names in a folder durable: a file's name is so only once its folder is.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The parent of a bare name.
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -77,16 +77,11 @@ pub async fn list(
     subject: &Digest,
     look: Look,
 ) -> Result<Listed, ClientError> {
-    if let Some(listed) = repository.referrers(subject, None).await? {
-        let mut found = Found::default();
-        found.extend(listed, Place::Referrers);
-        let referrers = found.referrers;
-        return Ok(Listed {
-            referrers,
-            is_thorough: true,
-        });
-    }
     let mut found = Found::default();
+    if let Some(listed) = repository.referrers(subject, None).await? {
+        found.extend(listed, Place::Referrers);
+        return Ok(found.listed(true));
+    }
     let mut is_thorough = look == Look::Thorough;
     match read_fallback(repository, subject).await? {
         Fallback::Index(index) => {
@@ -102,11 +97,7 @@ pub async fn list(
         let tagged = read_own_tags(repository, subject, &found.seen).await?;
         found.extend(tagged, Place::OwnTag);
     }
-    let referrers = found.referrers;
-    Ok(Listed {
-        referrers,
-        is_thorough,
-    })
+    Ok(found.listed(is_thorough))
 }
 
 /// Puts a manifest that refers to `subject`, so that it is found ever after. The blobs that it names are there already.
@@ -166,15 +157,12 @@ pub async fn repair(repository: &Repository, subject: &Digest) -> Result<Healed,
     if let Fallback::Index(listed) = read_fallback(repository, subject).await? {
         let mut gone = Vec::new();
         for each in &listed {
-            if repository
-                .manifest(&each.digest.to_string())
-                .await?
-                .is_none()
-            {
+            let digest = each.digest.to_string();
+            if repository.manifest(&digest).await?.is_none() {
                 gone.push(each);
             }
         }
-        forget(repository, subject, &gone).await?;
+        take_out(repository, subject, &gone).await?;
     }
     heal(repository, subject, Vec::new()).await
 }
@@ -191,6 +179,14 @@ pub async fn forget(
     if repository.referrers(subject, None).await?.is_some() {
         return Ok(());
     }
+    take_out(repository, subject, gone).await
+}
+
+async fn take_out(
+    repository: &Repository,
+    subject: &Digest,
+    gone: &[&Descriptor],
+) -> Result<(), ClientError> {
     let is_gone = |each: &Descriptor| gone.iter().any(|gone| gone.digest == each.digest);
     for _ in 0..ROUNDS {
         let Fallback::Index(mut listed) = read_fallback(repository, subject).await? else {
@@ -201,10 +197,7 @@ pub async fn forget(
         if listed.len() == before {
             return Ok(());
         }
-        let index = Manifest::index(media::INDEX.to_owned(), listed).to_bytes();
-        repository
-            .put_manifest(&fallback_tag(subject), media::INDEX, Bytes::from(index))
-            .await?;
+        write_fallback(repository, subject, listed).await?;
     }
     Ok(())
 }
@@ -218,7 +211,7 @@ async fn heal(
     let mut wanted = known;
     for round in 0..ROUNDS {
         // 1. What stands there.
-        let mut listed = match read_fallback(repository, subject).await? {
+        let listed = match read_fallback(repository, subject).await? {
             Fallback::Absent => Vec::new(),
             Fallback::Index(index) => index,
             Fallback::Other(other) => match listed_if_refers(&other, subject) {
@@ -227,37 +220,45 @@ async fn heal(
                 own => own,
             },
         };
-        let digests = |list: &[Descriptor]| -> HashSet<Digest> {
-            list.iter().map(|each| each.digest.clone()).collect()
-        };
         // 2. What is missing: what is ours, and what others have under their own tags.
-        let mut seen = digests(&listed);
         if round == 0 {
-            seen.extend(digests(&wanted));
-            wanted.extend(read_own_tags(repository, subject, &seen).await?);
-            seen = digests(&listed);
+            let known = listed.iter().chain(&wanted);
+            let known = known.map(|each| each.digest.clone()).collect();
+            wanted.extend(read_own_tags(repository, subject, &known).await?);
         }
-        wanted.extend(listed.iter().cloned());
-        let mut missing = false;
-        for each in &wanted {
-            if seen.insert(each.digest.clone()) {
-                listed.push(each.clone());
-                missing = true;
-            }
-        }
-        wanted.clone_from(&listed);
-        if !missing {
+        let (whole, is_missing) = with_missing(listed, wanted);
+        if !is_missing {
             return Ok(Healed::Whole);
         }
         // 3. Write, and look again a little later.
-        let index = Manifest::index(media::INDEX.to_owned(), listed).to_bytes();
-        repository
-            .put_manifest(&fallback_tag(subject), media::INDEX, Bytes::from(index))
-            .await?;
+        write_fallback(repository, subject, whole.clone()).await?;
+        wanted = whole;
         let pause = PAUSE * (round + 1) / ROUNDS * waiting.jitter() / 1000;
         waiting.wait(pause).await;
     }
     Ok(Healed::Contended)
+}
+
+/// Adds to a list what it lacks, and says whether it lacked something.
+fn with_missing(mut listed: Vec<Descriptor>, wanted: Vec<Descriptor>) -> (Vec<Descriptor>, bool) {
+    let mut seen: HashSet<Digest> = listed.iter().map(|each| each.digest.clone()).collect();
+    let before = listed.len();
+    let is_new = |each: &Descriptor| seen.insert(each.digest.clone());
+    listed.extend(wanted.into_iter().filter(is_new));
+    let is_missing = listed.len() > before;
+    (listed, is_missing)
+}
+
+async fn write_fallback(
+    repository: &Repository,
+    subject: &Digest,
+    listed: Vec<Descriptor>,
+) -> Result<(), ClientError> {
+    let index = Manifest::index(media::INDEX.to_owned(), listed).to_bytes();
+    repository
+        .put_manifest(&fallback_tag(subject), media::INDEX, Bytes::from(index))
+        .await?;
+    Ok(())
 }
 
 async fn read_fallback(repository: &Repository, subject: &Digest) -> Result<Fallback, ClientError> {
@@ -322,6 +323,13 @@ impl Found {
             if self.seen.insert(descriptor.digest.clone()) {
                 self.referrers.push(Referrer { descriptor, place });
             }
+        }
+    }
+
+    fn listed(self, is_thorough: bool) -> Listed {
+        Listed {
+            referrers: self.referrers,
+            is_thorough,
         }
     }
 }

@@ -175,10 +175,7 @@ impl Shelf {
         let temporary = folder.join(format!(".{}-{number}.partial", std::process::id()));
         write_synced(&temporary, content).map_err(failed("write", &temporary))?;
         fs::rename(&temporary, path).map_err(failed("rename to", path))?;
-        // The name itself is durable only once its folder is.
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed("sync", folder))
+        file::sync_folder(folder).map_err(failed("sync", folder))
     }
 }
 

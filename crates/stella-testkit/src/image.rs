@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::json;
 use stella_bundle::digest::DigestAlgorithm;
+use stella_client::error::ClientError;
+use stella_client::registry::Repository;
 use stella_wire::registry::manifest::media;
 use stella_wire::registry::{Descriptor, Manifest, ManifestKind, RawManifest};
 
@@ -43,6 +45,33 @@ impl Image {
             blobs: vec![config, layer],
         }
     }
+
+    /// Pushes the image under a tag, or under its digest.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn push(&self, repository: &Repository, reference: &str) -> Result<(), ClientError> {
+        for (blob, bytes) in &self.blobs {
+            repository.put_blob(&blob.digest, bytes.clone()).await?;
+        }
+        push(repository, reference, &self.manifest).await
+    }
+}
+
+/// Puts a manifest, such as an index whose images are there already.
+///
+/// # Errors
+/// What the registry says.
+pub async fn push(
+    repository: &Repository,
+    reference: &str,
+    manifest: &RawManifest,
+) -> Result<(), ClientError> {
+    let bytes = manifest.bytes.clone();
+    repository
+        .put_manifest(reference, &manifest.media_type, bytes)
+        .await?;
+    Ok(())
 }
 
 /// Makes the index of images, each with its architecture.

@@ -49,13 +49,8 @@ fn repository(host: &str, name: &str) -> Repository {
 
 async fn put_image(repository: &Repository) -> Descriptor {
     let image = Image::new(repository.name(), "amd64");
-    for (blob, bytes) in image.blobs {
-        repository.put_blob(&blob.digest, bytes).await.unwrap();
-    }
+    image.push(repository, "v1").await.unwrap();
     put_blob(repository, attachment::EMPTY_CONFIG).await;
-    let bytes = image.manifest.bytes.clone();
-    let put = repository.put_manifest("v1", &image.manifest.media_type, bytes);
-    put.await.unwrap();
     image.manifest.descriptor()
 }
 

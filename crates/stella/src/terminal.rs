@@ -7,6 +7,9 @@ use stella_bundle::identity::escape;
 
 use crate::exit::Failure;
 
+/// What is shown of progress has at most so many characters.
+const LINE: usize = 78;
+
 /// Writes one line to stdout.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
@@ -38,6 +41,20 @@ pub(crate) fn tell_failure(failure: &Failure, word: &str) {
     }
 }
 
+/// Shows how far something is, in the place of what was shown before; only where somebody waits at a terminal.
+pub(crate) fn show(text: &str) {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr().lock(), "\r{text:<LINE$}");
+    }
+}
+
+/// Leaves an empty line where something was shown.
+pub(crate) fn clear() {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr().lock(), "\r{:LINE$}\r", "");
+    }
+}
+
 /// A counter on stderr for whoever waits at a terminal; elsewhere nothing is written.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -63,24 +80,14 @@ impl Progress {
         let done = self.done.get() + 1;
         self.done.set(done);
         if self.is_shown {
-            let _ = write!(
-                io::stderr().lock(),
-                "\r{} {done} of {}",
-                self.word,
-                self.total
-            );
+            show(&format!("{} {done} of {}", self.word, self.total));
         }
     }
 
     /// Leaves an empty line.
     pub(crate) fn end(&self) {
         if self.is_shown {
-            let _ = write!(
-                io::stderr().lock(),
-                "\r{:width$}\r",
-                "",
-                width = self.word.len() + 48
-            );
+            clear();
         }
     }
 }

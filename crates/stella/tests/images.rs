@@ -82,19 +82,10 @@ fn push(host: &str, repository: &str, tag: &str) -> String {
         .build();
     runtime.unwrap().block_on(async {
         for image in [&amd64, &arm64] {
-            for (blob, bytes) in &image.blobs {
-                repository
-                    .put_blob(&blob.digest, bytes.clone())
-                    .await
-                    .unwrap();
-            }
             let digest = image.manifest.digest.to_string();
-            let bytes = image.manifest.bytes.clone();
-            let put = repository.put_manifest(&digest, &image.manifest.media_type, bytes);
-            put.await.unwrap();
+            image.push(&repository, &digest).await.unwrap();
         }
-        let put = repository.put_manifest(tag, &index.media_type, index.bytes.clone());
-        put.await.unwrap();
+        image::push(&repository, tag, &index).await.unwrap();
     });
     amd64.manifest.digest.to_string()
 }

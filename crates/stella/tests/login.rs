@@ -36,6 +36,16 @@ fn piped(command: &mut Command, input: impl AsRef<[u8]>) -> Said {
     }
 }
 
+/// A login of which only the password is still to be said; no registry is asked.
+const LOGIN: [&str; 6] = [
+    "login",
+    "ghcr.io",
+    "-u",
+    "me",
+    "--password-stdin",
+    "--offline",
+];
+
 fn login(desk: &Desk, registry: &str, more: &[&str], password: &str) -> Said {
     let mut arguments = vec![
         "login",
@@ -122,14 +132,7 @@ fn a_file_that_is_named_is_the_one_that_is_written() {
     let desk = Desk::new();
     login(&desk, "localhost:5000", &["--authfile", "auth.json"], "a").ended(0);
     assert!(!desk.path(".docker").exists());
-    let mut command = desk.command([
-        "login",
-        "ghcr.io",
-        "-u",
-        "me",
-        "--password-stdin",
-        "--offline",
-    ]);
+    let mut command = desk.command(LOGIN);
     piped(command.env("REGISTRY_AUTH_FILE", "auth.json"), "b").ended(0);
     let auths = content(&desk.path("auth.json"))["auths"].clone();
     assert_eq!(
@@ -157,14 +160,7 @@ fn the_helper_that_a_file_names_keeps_the_password() {
         r#"{"credHelpers": {"ghcr.io": "desk"}, "credsStore": "absent"}"#,
     );
     let path = format!("{}:/usr/bin:/bin", desk.path("bin").display());
-    let mut command = desk.command([
-        "login",
-        "ghcr.io",
-        "-u",
-        "me",
-        "--password-stdin",
-        "--offline",
-    ]);
+    let mut command = desk.command(LOGIN);
     let said = piped(command.env("PATH", &path), "hush").ended(0);
     says(&said.out, &["docker-credential-desk"]);
     assert_eq!(said.err, "");
@@ -237,14 +233,7 @@ fn wrong_input_says_what_was_expected_and_changes_nothing() {
         "--offline",
     ]);
     says(&piped(&mut command, "hush").ended(2).err, &["colon"]);
-    let mut command = desk.command([
-        "login",
-        "ghcr.io",
-        "-u",
-        "me",
-        "--password-stdin",
-        "--offline",
-    ]);
+    let mut command = desk.command(LOGIN);
     says(&piped(&mut command, [0xff]).ended(2).err, &["not UTF-8"]);
     assert!(!desk.path(".docker").exists());
 

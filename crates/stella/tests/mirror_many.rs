@@ -11,79 +11,41 @@
 
 mod desk;
 
-use std::fs;
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use desk::Desk;
+use desk::{Desk, peak_memory};
 use stella_client::network::{Network, PlainHttp};
 use stella_client::registry::credentials::Credential;
 use stella_client::registry::{Registry, Repository};
-use stella_testkit::image::Image;
+use stella_testkit::image::{self, Image};
+use stella_wire::registry::RawManifest;
 use stella_wire::registry::attachment::{self, Attachment};
 use stella_wire::registry::manifest::media;
 
 /// Attestations of each image.
 const ATTESTATIONS: usize = 5;
-/// What a copy may hold at most, in KiB.
-const MEMORY: u64 = 100 << 10;
+/// What a copy may hold at most, in bytes.
+const MEMORY: u64 = 100 << 20;
 
 fn number(variable: &str, default: usize) -> usize {
     let asked = std::env::var(variable).ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Serves a registry until it is dropped.
-struct Served {
-    child: Child,
-    host: String,
-}
-
-impl Served {
-    fn start(desk: &Desk, name: &str) -> Self {
-        let host = Desk::new().url.trim_start_matches("http://").to_owned();
-        let arguments = [
-            "serve", "--with", "registry", "--dir", name, "--listen", &host,
-        ];
-        let mut command = desk.command(arguments);
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        let start = Instant::now();
-        while TcpStream::connect(&host).is_err() {
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "{host} does not listen"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { child, host }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Returns a desk whose instance serves a registry, and the registry's host.
+fn registry() -> (Desk, String) {
+    let mut desk = Desk::new();
+    desk.serve_with(&["--with", "registry"]);
+    let host = desk.url.trim_start_matches("http://").to_owned();
+    (desk, host)
 }
 
 /// Pushes an image with its attestations; what they say does not matter here.
 async fn push(repository: Repository, seed: String) {
     let image = Image::new(&seed, "amd64");
-    for (blob, bytes) in image.blobs {
-        repository.put_blob(&blob.digest, bytes).await.unwrap();
-    }
-    let put = |reference: String, media_type: &'static str, bytes| {
-        let repository = repository.clone();
-        async move {
-            repository
-                .put_manifest(&reference, media_type, bytes)
-                .await
-                .unwrap()
-        }
-    };
-    put(seed.clone(), media::MANIFEST, image.manifest.bytes.clone()).await;
+    image.push(&repository, &seed).await.unwrap();
     let subject = image.manifest.descriptor();
     let empty = attachment::empty_config().digest;
     let config = attachment::EMPTY_CONFIG.to_vec().into();
@@ -96,18 +58,18 @@ async fn push(repository: Repository, seed: String) {
             .await
             .unwrap();
         let digest = made.descriptor.digest.to_string();
-        put(digest, media::MANIFEST, made.manifest.into()).await;
+        let manifest = RawManifest::new(media::MANIFEST, made.manifest.into());
+        image::push(&repository, &digest, &manifest).await.unwrap();
     }
 }
 
 #[test]
 fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
     let (images, kills) = (number("STELLA_IMAGES", 12), number("STELLA_KILLS", 6));
-    let desk = Desk::new();
-    let (source, destination) = (Served::start(&desk, "one"), Served::start(&desk, "other"));
+    let ((desk, source), (_other, destination)) = (registry(), registry());
     let registry = Registry::new(
         Arc::new(Network::default()),
-        &source.host,
+        &source,
         PlainHttp::LoopbackOnly,
         Credential::Anonymous,
     );
@@ -127,8 +89,8 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
             pushed.unwrap();
         }
     });
-    let from = format!("{}/org/app", source.host);
-    let to = format!("{}/mirror/app", destination.host);
+    let from = format!("{}/org/app", source);
+    let to = format!("{}/mirror/app", destination);
     let (mut peak, mut killed) = (0, 0);
     // 1. Killed at some moment, each time a later one.
     for each in 0..kills {
@@ -141,7 +103,7 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
         let moment = Duration::from_millis(30 + 40 * each as u64 * images.ilog2() as u64 / 4);
         let start = Instant::now();
         while start.elapsed() < moment && child.try_wait().unwrap().is_none() {
-            peak = peak.max(memory(child.id()));
+            peak = peak.max(peak_memory(child.id()).unwrap_or(0));
             std::thread::sleep(Duration::from_millis(5));
         }
         killed += usize::from(child.try_wait().unwrap().is_none());
@@ -157,7 +119,7 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
     let id = child.id();
     let watched = std::thread::spawn(move || child.wait_with_output().unwrap());
     while !watched.is_finished() {
-        peak = peak.max(memory(id));
+        peak = peak.max(peak_memory(id).unwrap_or(0));
         std::thread::sleep(Duration::from_millis(5));
     }
     let output = watched.join().unwrap();
@@ -173,14 +135,9 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
     for what in ["manifests", "blobs", "tags"] {
         assert_eq!(again[what]["copied"], 0, "{again}");
     }
-    println!("{images} images, killed {killed} times, at most {peak} KiB");
-    assert!(peak < MEMORY, "{peak} KiB");
-}
-
-/// Returns the most memory that a process held so far, in KiB; 0 when it is gone.
-fn memory(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let digits = line.and_then(|line| line.split_whitespace().next());
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    println!(
+        "{images} images, killed {killed} times, at most {} KiB",
+        peak >> 10
+    );
+    assert!(peak < MEMORY, "{peak} bytes");
 }

@@ -328,11 +328,5 @@ fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), LayoutError>
 
 /// Makes the names in a folder durable.
 pub(super) fn sync(folder: &Path) -> Result<(), LayoutError> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(failed("sync", folder))
+    file::sync_folder(folder).map_err(failed("sync", folder))
 }

@@ -213,24 +213,6 @@ impl Repository {
         Upload::begin(Arc::clone(&self.registry), &self.name, &self.push).await
     }
 
-    /// Takes a blob over from another repository of the same registry; `false` when the registry would rather have it
-    /// sent.
-    ///
-    /// # Errors
-    /// `Unavailable`, `AccessRefused`, `Refused`, `Answer`.
-    pub async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, ClientError> {
-        let path = format!(
-            "{}?mount={digest}&from={from}",
-            registry::uploads_path(&self.name)
-        );
-        let scope = format!("{} repository:{from}:pull", self.push);
-        let mut asking = Asking::get(&path, &scope, MAX_WORDS);
-        asking.method = Method::POST;
-        let answer = self.registry.send(asking).await?;
-        self.registry.require_success(&path, &answer)?;
-        Ok(answer.status() == StatusCode::CREATED)
-    }
-
     /// Lists the manifests whose subject is `subject`; none when the registry knows no such list. A registry may filter by
     /// `artifact_type`, or not.
     ///

@@ -128,13 +128,21 @@ pub fn with(document: &Value, path: &str, value: Value) -> Option<String> {
 #[must_use]
 pub fn without(document: &Value, path: &str) -> Option<String> {
     let mut changed = document.clone();
-    let (parent, name) = path.rsplit_once('/')?;
-    match changed.pointer_mut(parent)? {
-        Value::Object(object) => drop(object.remove(name)?),
-        Value::Array(list) => drop(list.remove(name.parse().ok()?)),
-        _ => return None,
-    }
+    remove(&mut changed, path)?;
     Some(changed.to_string())
+}
+
+/// Takes what is at a place out of a document; none when nothing is there.
+pub fn remove(document: &mut Value, path: &str) -> Option<Value> {
+    let (parent, name) = path.rsplit_once('/')?;
+    match document.pointer_mut(parent)? {
+        Value::Object(object) => object.remove(name),
+        Value::Array(list) => {
+            let at = name.parse().ok().filter(|at| *at < list.len())?;
+            Some(list.remove(at))
+        }
+        _ => None,
+    }
 }
 
 /// Returns the document with one name of an object standing twice.

@@ -34,8 +34,6 @@ pub const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 pub const OCI_SUBJECT: &str = "oci-subject";
 /// The header by which a registry says that it filtered referrers (distribution spec, "Listing referrers").
 pub const OCI_FILTERS_APPLIED: &str = "oci-filters-applied";
-/// The header by which a registry names the least chunk that it takes, in bytes.
-pub const OCI_CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 
 /// The header in which every answer of a registry names the protocol (Docker Registry HTTP API V2) …
 pub const DOCKER_DISTRIBUTION_API_VERSION: &str = "docker-distribution-api-version";

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Flags, Loaded, LogLevel, Surroundings, TrustElsewhere};
@@ -163,12 +164,15 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 
 /// Runs a command that talks to services, on one thread.
 fn wait(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    runtime()?.block_on(command)
+}
+
+/// Returns what drives requests, on the caller's thread.
+fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(|error| Failure::new(exit::INTERNAL, format!("cannot start: {error}")))?
-        .block_on(command)
+    runtime.map_err(|error| Failure::new(exit::INTERNAL, format!("cannot start: {error}")))
 }
 
 /// Writes what happens to stderr, as much as `STELLAOPS_LOG_LEVEL` says.

@@ -166,11 +166,8 @@ impl Desk {
 
     /// Returns the most memory that the instance has had so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let id = self.server.as_ref().unwrap().id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = peak.unwrap().trim().trim_end_matches(" kB");
-        kibibytes.parse::<u64>().unwrap() << 10
+        let peak = peak_memory(self.server.as_ref().unwrap().id());
+        peak.unwrap()
     }
 
     /// Kills the instance without waiting.
@@ -216,6 +213,16 @@ impl Drop for Desk {
             let _ = child.wait();
         }
     }
+}
+
+/// Returns the most memory that a process held so far, in bytes; none when it is gone.
+pub(crate) fn peak_memory(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes = peak.trim().trim_end_matches(" kB");
+    Some(kibibytes.parse::<u64>().ok()? << 10)
 }
 
 /// Runs a command to its end.

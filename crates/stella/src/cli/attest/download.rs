@@ -1,15 +1,10 @@
 //! `stella attest download`: the attestations of an image as a file, one bundle a line, for machines without its registry.
 
-use std::fs;
 use std::path::PathBuf;
 
-use serde_json::json;
-
-use super::export_bundle::bundles_of;
-use super::source::SourceFlags;
+use super::export_bundle::{bundles_of, line, write};
+use super::source::LookFlags;
 use crate::exit::{self, Failure};
-use crate::registry::{RegistryFlags, WhichFlags};
-use crate::terminal;
 
 /// Write the attestations of an artifact or image to a file, one bundle a line
 ///
@@ -19,17 +14,8 @@ use crate::terminal;
 Example:
   stella attest download registry.example/org/app:v1 --output app.sigstore.jsonl")]
 pub(crate) struct Args {
-    /// An image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST; or a file or digest, from this machine's store
-    artifact: String,
-
     #[command(flatten)]
-    which: WhichFlags,
-
-    #[command(flatten)]
-    source: SourceFlags,
-
-    #[command(flatten)]
-    registry: RegistryFlags,
+    look: LookFlags,
 
     /// Write to this file; `-` is standard output; by default sha256-HEX.sigstore.jsonl
     #[arg(long, short, value_name = "FILE")]
@@ -41,12 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
-    let registries = args.registry.open()?;
-    let which = args.which.which();
-    let asked = args
-        .source
-        .find(&args.artifact, &which, &registries)
-        .await?;
+    let asked = args.look.find().await?;
     let digest = asked.iter().find_map(|each| each.digests.first().cloned());
     let bundles = bundles_of(asked)?;
     let lines: Vec<u8> = bundles.iter().flat_map(|bundle| line(bundle)).collect();
@@ -56,29 +37,6 @@ pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
             .map(|digest| digest.to_string().replace(':', "-"));
         format!("{}.sigstore.jsonl", name.unwrap_or_default()).into()
     });
-    if path.as_os_str() == "-" {
-        terminal::say_bytes(&lines);
-        return Ok(exit::OK);
-    }
-    fs::write(&path, &lines).map_err(|error| Failure::io("write", &path, &error))?;
-    if args.json {
-        terminal::say_json(&json!({
-            "artifact": digest.map(|digest| digest.to_string()),
-            "attestations": bundles.len(),
-            "file": path.display().to_string(),
-        }));
-    } else {
-        terminal::tell(&format!(
-            "wrote {} attestations to {}",
-            bundles.len(),
-            path.display()
-        ));
-    }
+    write(&path, &lines, digest.as_ref(), bundles.len(), args.json)?;
     Ok(exit::OK)
-}
-
-/// Returns a bundle as one line: line ends of JSON stand between its words only, and say nothing.
-fn line(bundle: &[u8]) -> Vec<u8> {
-    let words = bundle.iter().filter(|byte| !matches!(byte, b'\n' | b'\r'));
-    words.copied().chain([b'\n']).collect()
 }

@@ -1,7 +1,7 @@
 //! `stella attest export-bundle`: everything about an artifact in one file, byte for byte.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -9,6 +9,7 @@ use stella_attest::image::Which;
 use stella_attest::verify::{Candidate, Found};
 use stella_bundle::attestation_set::{AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::Bundle;
+use stella_bundle::digest::Digest;
 
 use super::source::{Asked, SourceFlags};
 use crate::exit::{self, Failure};
@@ -77,10 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
         }
     }
     let bytes = match args.format {
-        Format::Jsonl => bundles
-            .iter()
-            .flat_map(|bundle| [bundle.as_slice(), b"\n"].concat())
-            .collect(),
+        Format::Jsonl => bundles.iter().flat_map(|bundle| line(bundle)).collect(),
         Format::Set => {
             let roots = if args.include_proofs {
                 trusted_roots()?
@@ -90,25 +88,46 @@ pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
             AttestationSet::new(&digest, bundles.clone(), roots).to_json()
         }
     };
-    if args.output.as_os_str() == "-" {
-        terminal::say_bytes(&bytes);
-        return Ok(exit::OK);
-    }
-    fs::write(&args.output, &bytes).map_err(|error| Failure::io("write", &args.output, &error))?;
-    if args.json {
-        terminal::say_json(&json!({
-            "artifact": digest.to_string(),
-            "attestations": bundles.len(),
-            "file": args.output.display().to_string(),
-        }));
-        return Ok(exit::OK);
-    }
-    terminal::tell(&format!(
-        "wrote {} attestations to {}",
+    write(
+        &args.output,
+        &bytes,
+        Some(&digest),
         bundles.len(),
-        args.output.display()
-    ));
+        args.json,
+    )?;
     Ok(exit::OK)
+}
+
+/// Writes attestations to a file, or to standard output, and says so.
+pub(super) fn write(
+    output: &Path,
+    bytes: &[u8],
+    artifact: Option<&Digest>,
+    count: usize,
+    as_json: bool,
+) -> Result<(), Failure> {
+    if output.as_os_str() == "-" {
+        terminal::say_bytes(bytes);
+        return Ok(());
+    }
+    fs::write(output, bytes).map_err(|error| Failure::io("write", output, &error))?;
+    if as_json {
+        terminal::say_json(&json!({
+            "artifact": artifact.map(Digest::to_string),
+            "attestations": count,
+            "file": output.display().to_string(),
+        }));
+    } else {
+        let output = output.display();
+        terminal::tell(&format!("wrote {count} attestations to {output}"));
+    }
+    Ok(())
+}
+
+/// Returns a bundle as one line: line ends of JSON stand between its words only, and say nothing.
+pub(super) fn line(bundle: &[u8]) -> Vec<u8> {
+    let words = bundle.iter().filter(|byte| !matches!(byte, b'\n' | b'\r'));
+    words.copied().chain([b'\n']).collect()
 }
 
 /// Returns every bundle of what was asked for.

@@ -10,9 +10,8 @@ use stella_bundle::legacy;
 use stella_bundle::statement::Statement;
 use stella_wire::registry::attachment::CREATED;
 
-use super::source::{Asked, SourceFlags};
+use super::source::{Asked, LookFlags};
 use crate::exit::{self, Failure};
-use crate::registry::{RegistryFlags, WhichFlags};
 use crate::{output, terminal};
 
 /// List the attestations of an artifact or image, unverified
@@ -22,17 +21,8 @@ Examples:
   stella attest list ./app
   stella attest list registry.example/org/app:v1 -r")]
 pub(crate) struct Args {
-    /// A file, a digest as sha256:HEX, or an image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
-    artifact: String,
-
     #[command(flatten)]
-    which: WhichFlags,
-
-    #[command(flatten)]
-    source: SourceFlags,
-
-    #[command(flatten)]
-    registry: RegistryFlags,
+    look: LookFlags,
 
     /// Print JSON with the key `attestations`
     #[arg(long)]
@@ -51,12 +41,7 @@ struct Row {
 }
 
 pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
-    let registries = args.registry.open()?;
-    let which = args.which.which();
-    let asked = args
-        .source
-        .find(&args.artifact, &which, &registries)
-        .await?;
+    let asked = args.look.find().await?;
     if args.json {
         let documents: Vec<Value> = asked.iter().map(to_json).collect();
         terminal::say_json(&match documents.as_slice() {

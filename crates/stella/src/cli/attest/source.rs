@@ -17,7 +17,7 @@ use crate::artifact::Artifact;
 use crate::cli::gate::BUNDLE_ENDINGS;
 use crate::exit::{self, Failure};
 use crate::places;
-use crate::registry::{Registries, collect_failure, tell_gone};
+use crate::registry::{Registries, RegistryFlags, WhichFlags, collect_failure, tell_gone};
 
 /// Where to read attestations.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,31 @@ pub(crate) struct SourceFlags {
     /// The folder of attestations on this machine
     #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
     store: Option<PathBuf>,
+}
+
+/// What to look at, and where what speaks of it lies.
+#[derive(Debug, clap::Args)]
+pub(super) struct LookFlags {
+    /// A file, a digest as sha256:HEX, or an image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
+    artifact: String,
+
+    #[command(flatten)]
+    which: WhichFlags,
+
+    #[command(flatten)]
+    source: SourceFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+impl LookFlags {
+    /// Finds everything about what was named.
+    pub(super) async fn find(&self) -> Result<Vec<Asked>, Failure> {
+        let registries = self.registry.open()?;
+        let which = self.which.which();
+        self.source.find(&self.artifact, &which, &registries).await
+    }
 }
 
 /// An artifact or image, and everything that may speak of it.

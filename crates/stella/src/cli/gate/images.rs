@@ -9,8 +9,10 @@ use stella_attest::verify::Question;
 use stella_policy::policy::Policy;
 use stella_wire::registry::{Descriptor, Reference};
 use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
 
 use super::from;
+use crate::cli::runtime;
 use crate::exit::{self, Failure};
 use crate::registry::{self, Registries, RegistryFlags, WhichFlags};
 
@@ -70,7 +72,7 @@ pub(super) struct Asked {
     /// What is asked.
     pub(super) question: Result<Question, Failure>,
     /// The image whose registry may know more than was collected.
-    again: Option<Image>,
+    pub(super) again: Option<Image>,
 }
 
 /// The registries, and what to look for in them.
@@ -78,21 +80,20 @@ pub(super) struct Images<'a> {
     flags: &'a ImageFlags,
     policy: &'a Policy,
     registries: Registries,
+    /// The index of `--via-index` and everything in it, once it was asked for.
+    index: OnceCell<Vec<Image>>,
     runtime: Runtime,
 }
 
 impl<'a> Images<'a> {
     /// Prepares to reach registries. Only a command that names an image comes here: files never open a socket.
     pub(super) fn open(flags: &'a ImageFlags, policy: &'a Policy) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(exit::INTERNAL, format!("cannot start: {error}")))?;
         Ok(Self {
             flags,
             policy,
             registries: flags.registry.open()?,
-            runtime,
+            index: OnceCell::new(),
+            runtime: runtime()?,
         })
     }
 
@@ -145,11 +146,10 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// Looks more closely at an image that did not pass; none where there is nothing more to see.
-    pub(super) fn ask_again(&self, asked: &Asked) -> Option<Result<Question, Failure>> {
-        let image = asked.again.as_ref()?;
+    /// Looks more closely at an image that did not pass.
+    pub(super) fn ask_again(&self, image: &Image) -> Result<Question, Failure> {
         let again = self.runtime.block_on(self.collect(image, Look::Thorough));
-        Some(again.map(|(question, _)| question))
+        again.map(|(question, _)| question)
     }
 
     /// Returns how many requests were sent and how many bytes came back.
@@ -184,12 +184,13 @@ impl<'a> Images<'a> {
         let Some(index) = &self.flags.via_index else {
             return Ok(image.clone());
         };
-        let listed = self.registries.resolve(index, &Which::All).await?;
+        let resolve = || self.registries.resolve(index, &Which::All);
+        let listed = self.index.get_or_try_init(resolve).await?;
         let is_listed = listed
             .iter()
             .any(|each| each.descriptor.digest == image.descriptor.digest);
-        match listed.into_iter().next() {
-            Some(index) if is_listed => Ok(index),
+        match listed.first() {
+            Some(index) if is_listed => Ok(index.clone()),
             _ => Err(Failure::new(
                 exit::NO_ATTESTATION,
                 format!("{index} does not list {}", image.descriptor.digest),

@@ -14,6 +14,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Instant;
 
+use stella_attest::image::Image;
 use stella_attest::verify::{Gate, Question};
 use stella_bundle::predicate::PredicateType;
 use stella_bundle::verify::{Evidence, LogRule, ManagedKey, Trust};
@@ -31,7 +32,7 @@ use crate::terminal::Progress;
 use crate::trust::{self, Acceptance, DevelopmentRule, TrustMaterial};
 
 pub(super) use artifacts::BUNDLE_ENDINGS;
-use images::{Asked, ImageFlags, Images};
+use images::{ImageFlags, Images};
 use named::Named;
 use piece_flags::PieceFlags;
 pub(super) use policy_flags::{Origin, PolicyFlags, read_policy};
@@ -133,30 +134,26 @@ pub(crate) fn judge(
     progress.end();
     // 3. Images: what speaks of them is fetched, unless it was brought along.
     let mut registries = None;
-    let mut fetched = Vec::new();
+    // What may be looked at more closely, by its place among the questions.
+    let mut again = Vec::new();
     if flags.is_brought_along(bundles.as_ref()) {
-        for name in &named_images {
-            asked.push((
-                name.clone(),
-                flags.question_about_image(name, bundles.as_ref()),
-            ));
+        for name in named_images {
+            let question = flags.question_about_image(&name, bundles.as_ref());
+            asked.push((name, question));
         }
     } else if !named_images.is_empty() {
         flags.require_network()?;
         let images = Images::open(&flags.images, gate.policy())?;
-        fetched = images.ask(&named_images);
+        for each in images.ask(&named_images) {
+            again.extend(each.again.map(|image| (asked.len(), image)));
+            asked.push((each.name, each.question));
+        }
         registries = Some(images);
     }
     // 4. The rules.
-    let files = asked.len();
-    asked.extend(
-        fetched
-            .iter()
-            .map(|each| (each.name.clone(), each.question.clone())),
-    );
     let mut judged = judge_all(&gate, asked);
     if let Some(images) = &registries {
-        look_again(&gate, images, &fetched, &mut judged[files..]);
+        look_again(&gate, images, &again, &mut judged);
     }
     Ok(Run {
         judged,
@@ -220,16 +217,16 @@ fn judge_all(gate: &Gate, asked: Vec<(String, Result<Question, Failure>)>) -> Ve
 }
 
 /// Looks more closely at images that did not pass: an index without a lock may have lost what would let them.
-fn look_again(gate: &Gate, images: &Images<'_>, asked: &[Asked], judged: &mut [Judged]) {
-    for (asked, judged) in asked.iter().zip(judged) {
+fn look_again(gate: &Gate, images: &Images<'_>, again: &[(usize, Image)], judged: &mut [Judged]) {
+    for (place, image) in again {
+        let judged = &mut judged[*place];
         if judged.failure.is_none() {
             continue;
         }
-        if let Some(question) = images.ask_again(asked) {
-            let again = judge_all(gate, vec![(asked.name.clone(), question)]);
-            if let Some(again) = again.into_iter().next() {
-                *judged = again;
-            }
+        let question = images.ask_again(image);
+        let again = judge_all(gate, vec![(judged.given.clone(), question)]);
+        if let Some(again) = again.into_iter().next() {
+            *judged = again;
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `stella mirror load`: what was carried, into the place where it is wanted.
 
-use super::border::Border;
-use super::{Flags, sync};
+use super::sync::{self, Copying};
 use crate::cli::Context;
 use crate::exit::Failure;
 
@@ -18,19 +17,9 @@ pub(crate) struct Args {
     destination: String,
 
     #[command(flatten)]
-    border: Border,
-
-    #[command(flatten)]
-    flags: Flags,
+    how: Copying,
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
-    sync::copy(
-        &args.input,
-        &args.destination,
-        &args.border,
-        &args.flags,
-        context,
-    )
-    .await
+    sync::copy(context, &args.input, &args.destination, &args.how).await
 }

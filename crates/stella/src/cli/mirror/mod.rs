@@ -8,7 +8,7 @@ mod repair;
 mod save;
 mod sync;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -20,6 +20,7 @@ use stella_bundle::digest::Digest;
 use crate::cli::Context;
 use crate::exit::{self, Failure};
 use crate::registry::RegistryFlags;
+use crate::terminal;
 use place::Place;
 
 #[derive(Debug, Subcommand)]
@@ -112,25 +113,17 @@ fn shown(options: Options) -> Options {
         return options;
     }
     let show = |now: &Summary| {
-        let line = format!(
+        terminal::show(&format!(
             "{} images, {} manifests, {} of {}",
             now.images,
             now.manifests.copied,
             bytes(now.bytes),
             bytes(now.bytes_expected)
-        );
-        let _ = write!(io::stderr().lock(), "\r{line:<78}");
+        ));
     };
     Options {
         watcher: Some(Arc::new(show)),
         ..options
-    }
-}
-
-/// Leaves an empty line where the counts were.
-fn clear() {
-    if io::stderr().is_terminal() {
-        let _ = write!(io::stderr().lock(), "\r{:78}\r", "");
     }
 }
 
@@ -147,7 +140,7 @@ fn bytes(count: u64) -> String {
 }
 
 fn of_mirror(error: MirrorError) -> Failure {
-    clear();
+    terminal::clear();
     match error {
         MirrorError::Storage(error) => of_storage(error),
         MirrorError::NotFound { .. } => Failure::new(exit::NO_ARTIFACT, error.to_string()),

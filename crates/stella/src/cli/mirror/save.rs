@@ -1,7 +1,6 @@
 //! `stella mirror save`: images into one file or folder that can be carried.
 
-use super::border::Border;
-use super::{Flags, sync};
+use super::sync::{self, Copying};
 use crate::cli::Context;
 use crate::exit::Failure;
 
@@ -18,19 +17,9 @@ pub(crate) struct Args {
     output: String,
 
     #[command(flatten)]
-    border: Border,
-
-    #[command(flatten)]
-    flags: Flags,
+    how: Copying,
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
-    sync::copy(
-        &args.source,
-        &args.output,
-        &args.border,
-        &args.flags,
-        context,
-    )
-    .await
+    sync::copy(context, &args.source, &args.output, &args.how).await
 }

@@ -5,7 +5,7 @@ use stella_attest::mirror::{self, Summary};
 
 use super::border::Border;
 use super::place::{self, Purpose};
-use super::{Flags, bytes, clear, of_mirror, shown};
+use super::{Flags, bytes, of_mirror, shown};
 use crate::cli::Context;
 use crate::exit::Failure;
 use crate::terminal;
@@ -23,6 +23,13 @@ pub(crate) struct Args {
     destination: String,
 
     #[command(flatten)]
+    how: Copying,
+}
+
+/// What may cross, which images, and how: what every verb that moves images is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Copying {
+    #[command(flatten)]
     border: Border,
 
     #[command(flatten)]
@@ -30,17 +37,15 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
-    let (from, to) = (&args.source, &args.destination);
-    copy(from, to, &args.border, &args.flags, context).await
+    copy(context, &args.source, &args.destination, &args.how).await
 }
 
 /// Copies and reports; every verb that moves images ends here.
 pub(super) async fn copy(
+    context: &Context,
     from: &str,
     to: &str,
-    border: &Border,
-    flags: &Flags,
-    context: &Context,
+    Copying { border, flags }: &Copying,
 ) -> Result<u8, Failure> {
     let registries = flags.registry.open()?;
     let source = place::open(from, Purpose::Read, &registries)?;
@@ -50,7 +55,7 @@ pub(super) async fn copy(
     let options = shown(flags.options());
     let summary = mirror::sync(source.storage, destination.storage, &items, &options).await;
     let summary = summary.map_err(of_mirror)?;
-    clear();
+    terminal::clear();
     report(&summary, flags.json);
     Ok(code)
 }
