@@ -86,7 +86,7 @@ pub enum CollectError {
     Registry(#[from] ClientError),
     /// A layout on this machine is of no use.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
     /// What a list names is not there.
     #[error("{digest} is listed and not there")]
     Gone {
@@ -117,6 +117,16 @@ pub enum CollectError {
         /// The limit.
         most: usize,
     },
+}
+
+impl From<StorageError> for CollectError {
+    /// A registry that is away is a registry that is away, by whichever door it was asked.
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Registry(error) => Self::Registry(error),
+            other => Self::Storage(other),
+        }
+    }
 }
 
 impl Collected {
@@ -370,4 +380,23 @@ fn put_together(layer: &Descriptor, bytes: &[u8]) -> Result<Bundle, LegacyError>
         });
     }
     Ok(bundle)
+}
+
+#[cfg(test)]
+mod tests {
+    use stella_client::error::Service;
+
+    use super::*;
+
+    #[test]
+    fn a_registry_that_fails_behind_a_storage_is_no_refusal() {
+        let (service, address) = (Service::Registry, "nowhere".to_owned());
+        let away = StorageError::Registry(ClientError::Address { service, address });
+        assert!(matches!(
+            CollectError::from(away),
+            CollectError::Registry(_)
+        ));
+        let layout = CollectError::from(StorageError::WriterFailed);
+        assert!(matches!(layout, CollectError::Storage(_)));
+    }
 }
