@@ -15,6 +15,7 @@ use http::uri::Scheme;
 use http::{StatusCode, Uri};
 use stella_wire::limits;
 use stella_wire::transport::{Request, Response, Sending, TlsProblem, Transport, TransportError};
+use zeroize::Zeroizing;
 
 /// How long a connection may take to come about; an answer may take longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,8 +37,71 @@ pub enum PlainHttp {
     LoopbackOnly,
 }
 
+/// Certificates for TLS beside the system's.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    authorities: Vec<reqwest::Certificate>,
+    identity: Option<reqwest::Identity>,
+}
+
+/// A file holds no certificate or key in PEM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificatesError {
+    /// No certificate in PEM.
+    #[error("expected certificates in PEM (BEGIN CERTIFICATE)")]
+    NoCertificate,
+    /// No certificate with an unencrypted private key for it.
+    #[error(
+        "expected an X.509 certificate of version 3 and its own private key, unencrypted, in PEM (BEGIN PRIVATE KEY)"
+    )]
+    NoIdentity,
+}
+
+impl Certificates {
+    /// Believes certificate authorities too: one or more in PEM.
+    ///
+    /// # Errors
+    /// [`CertificatesError::NoCertificate`].
+    pub fn believe(&mut self, pem: &[u8]) -> Result<(), CertificatesError> {
+        let read = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|_| CertificatesError::NoCertificate)?;
+        if read.is_empty() {
+            return Err(CertificatesError::NoCertificate);
+        }
+        self.authorities.extend(read);
+        Ok(())
+    }
+
+    /// Shows a certificate to whoever asks for one: it and its chain, and its private key, in PEM.
+    ///
+    /// # Errors
+    /// [`CertificatesError::NoIdentity`].
+    pub fn show(&mut self, chain: &[u8], key: &[u8]) -> Result<(), CertificatesError> {
+        let both = Zeroizing::new([chain, b"\n", key].concat());
+        let wrong = |_| CertificatesError::NoIdentity;
+        let identity = reqwest::Identity::from_pem(&both).map_err(wrong)?;
+        // Whether both belong together is found when a client is made; this one knows no authority and reads no file.
+        let trial = base().tls_certs_only([]).identity(identity.clone());
+        trial.build().map_err(wrong)?;
+        self.identity = Some(identity);
+        Ok(())
+    }
+
+    fn add_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        if self.authorities.is_empty() && self.identity.is_none() {
+            return builder;
+        }
+        let builder = builder.tls_certs_merge(self.authorities.clone());
+        match &self.identity {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        }
+    }
+}
+
 /// What holds for every request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct NetworkOptions {
     /// From the first byte sent to the last byte read.
     pub deadline: Duration,
@@ -45,6 +109,8 @@ pub struct NetworkOptions {
     pub answer_limit: usize,
     /// Where plain http may go.
     pub plain_http: PlainHttp,
+    /// Whom TLS believes beside the system's authorities, and what it shows.
+    pub certificates: Certificates,
 }
 
 impl Default for NetworkOptions {
@@ -53,6 +119,7 @@ impl Default for NetworkOptions {
             deadline: Duration::from_secs(30),
             answer_limit: limits::TRUST_ANSWER,
             plain_http: PlainHttp::default(),
+            certificates: Certificates::default(),
         }
     }
 }
@@ -118,11 +185,12 @@ impl Network {
         if is_plain && !is_loopback && self.options.plain_http == PlainHttp::LoopbackOnly {
             return Err(unreachable(uri));
         }
+        let certificates = &self.options.certificates;
         let (slot, builder) = match (is_loopback, is_plain) {
             // No certificate authority: a client that could never finish a handshake, and reads no file to learn it.
             (true, true) => (&self.plain_loopback, base().no_proxy().tls_certs_only([])),
-            (true, false) => (&self.loopback, base().no_proxy()),
-            (false, _) => (&self.world, base()),
+            (true, false) => (&self.loopback, certificates.add_to(base().no_proxy())),
+            (false, _) => (&self.world, certificates.add_to(base())),
         };
         if let Some(client) = slot.get() {
             return Ok(client);

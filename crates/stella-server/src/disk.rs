@@ -2,9 +2,11 @@
 //!
 //! [`Local`] is a folder of the file system; the simulated disk that loses power is in `stella-testkit`.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A folder with files. Paths are relative to it, with `/` between names.
 ///
@@ -75,6 +77,7 @@ pub trait DiskFile: Send {
 #[derive(Debug, Clone)]
 pub struct Local {
     root: PathBuf,
+    folders: Arc<Folders>,
 }
 
 impl Local {
@@ -83,9 +86,11 @@ impl Local {
     /// # Errors
     /// What the system says.
     pub fn open(root: &Path) -> io::Result<Self> {
-        create_durably(root)?;
+        let folders = Folders::default();
+        folders.create(root)?;
         Ok(Self {
             root: root.to_owned(),
+            folders: Arc::new(folders),
         })
     }
 }
@@ -101,12 +106,8 @@ impl Disk for Local {
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
-        let mut folder = self.root.clone();
-        for name in path.split('/') {
-            folder.push(name);
-            create_durably(&folder)?;
-        }
-        Ok(())
+        let names = Path::new(path);
+        self.folders.create_below(&self.root, names)
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
@@ -151,16 +152,54 @@ impl DiskFile for LocalFile {
     }
 }
 
-/// Makes a folder, whose parent must exist, and makes its name durable; one that is there will do.
-pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-            _ => Ok(()),
-        },
+/// Folders whose names this process knows to be durable.
+///
+/// One that is found is not known: whoever made it may have been killed before its name was synced, and what is written
+/// into it would be lost with it. So each is synced once in a process's life.
+#[derive(Debug, Default)]
+pub(crate) struct Folders {
+    /// Held while a folder is made: who finds one here may rely on it.
+    known: Mutex<HashSet<PathBuf>>,
+}
+
+impl Folders {
+    /// Makes a folder, whose parent must exist, and makes its name durable; one that is there will do.
+    pub(crate) fn create(&self, folder: &Path) -> io::Result<()> {
+        self.create_below(folder, Path::new(""))
     }
+
+    /// Makes a folder, whose parent must exist, and those below it that `names` says.
+    pub(crate) fn create_below(&self, folder: &Path, names: &Path) -> io::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut path = folder.to_owned();
+        make_durable(&mut known, &path)?;
+        for name in names {
+            path.push(name);
+            make_durable(&mut known, &path)?;
+        }
+        Ok(())
+    }
+}
+
+fn make_durable(known: &mut HashSet<PathBuf>, folder: &Path) -> io::Result<()> {
+    if known.contains(folder) {
+        return Ok(());
+    }
+    let is_new = match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        made => made.map(|()| true)?,
+    };
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match sync_folder(parent) {
+        // In a folder that may not be opened an operator made it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !is_new => {}
+        synced => synced?,
+    }
+    known.insert(folder.to_owned());
+    Ok(())
 }
 
 /// Makes the names in a folder durable.
@@ -194,5 +233,22 @@ mod tests {
         disk.remove("a/b/two").unwrap();
         let missing = disk.read("a/b/two").unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_folder_that_is_found_is_made_durable_before_it_is_relied_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("found");
+        fs::create_dir(&path).unwrap();
+        let folders = Folders::default();
+        assert!(!folders.known.lock().unwrap().contains(&path));
+        folders.create_below(&path, Path::new("a/b")).unwrap();
+        for known in [path.clone(), path.join("a"), path.join("a/b")] {
+            assert!(folders.known.lock().unwrap().contains(&known));
+        }
+        let file = path.join("file");
+        fs::write(&file, "").unwrap();
+        let below = folders.create_below(&file, Path::new("a")).unwrap_err();
+        assert_eq!(below.kind(), io::ErrorKind::NotADirectory);
     }
 }

@@ -29,9 +29,17 @@ impl DockerRegistry {
     /// # Errors
     /// What the system says; `NotFound` when `STELLA_FOREIGN=1` demands what is not installed.
     pub fn start(folder: &Path) -> io::Result<Option<Self>> {
+        Self::start_with(folder, "")
+    }
+
+    /// Starts a registry with more configuration: lines of YAML that go on with the section `http`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(folder: &Path, more: &str) -> io::Result<Option<Self>> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let host = format!("127.0.0.1:{port}");
-        write_configuration(folder, &host)?;
+        write_configuration(folder, &host, more)?;
         let spawned = Command::new(PROGRAM)
             .arg("serve")
             .arg(folder.join("config.yml"))
@@ -101,13 +109,13 @@ impl Drop for DockerRegistry {
     }
 }
 
-fn write_configuration(folder: &Path, host: &str) -> io::Result<()> {
+fn write_configuration(folder: &Path, host: &str, more: &str) -> io::Result<()> {
     let data = folder.join("data");
     fs::create_dir_all(&data)?;
     let mut file = fs::File::create(folder.join("config.yml"))?;
     write!(
         file,
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n",
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n{more}",
         data.display()
     )
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
+use stella_client::registry::certificates::CertificateFolders;
 use stella_client::registry::credentials::Credentials;
 
 /// Returns the folder of attestations: `STELLA_STORE`, else below `XDG_DATA_HOME`.
@@ -21,8 +22,7 @@ pub(crate) fn instance(given: Option<PathBuf>) -> PathBuf {
 
 /// Returns the folder in which the choice of a trust root is recorded.
 pub(crate) fn trust() -> PathBuf {
-    let config = variable("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"));
-    config.join("stella").join("trust")
+    config().join("stella").join("trust")
 }
 
 /// Returns where credentials for registries are: in `given` only, else where docker and podman have them.
@@ -33,6 +33,22 @@ pub(crate) fn credentials(given: Option<PathBuf>) -> Credentials {
         Some(path) => credentials.with_auth_file(path),
         None => credentials,
     }
+}
+
+/// Returns where certificates for registries are: in `given` only, else where docker and podman have them.
+pub(crate) fn certificates(given: Option<PathBuf>) -> CertificateFolders {
+    match given {
+        Some(folder) => CertificateFolders::Given(folder),
+        None => CertificateFolders::Usual(vec![
+            config().join("containers/certs.d"),
+            PathBuf::from("/etc/containers/certs.d"),
+            PathBuf::from("/etc/docker/certs.d"),
+        ]),
+    }
+}
+
+fn config() -> PathBuf {
+    variable("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"))
 }
 
 fn data() -> PathBuf {

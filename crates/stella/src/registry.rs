@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stella_attest::collect::{CollectError, Collected};
 use stella_attest::image::{self, Image, ImageError, Which};
-use stella_client::network::{Network, NetworkOptions, PlainHttp};
+use stella_client::network::{Certificates, Network, NetworkOptions, PlainHttp};
+use stella_client::registry::certificates::{CertificateFolderError, CertificateFolders};
 use stella_client::registry::credentials::{Credential, Credentials};
 use stella_client::registry::{Registry, Repository, Traffic};
 use stella_client::retry::{RetryPolicy, Retrying};
@@ -26,6 +27,18 @@ pub(crate) struct RegistryFlags {
     /// Read registries' passwords from this file; by default where `stella login`, docker and podman keep them
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
+
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+/// How a connection to a registry is made.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct ConnectionFlags {
+    /// Believe the certificate authorities in DIR/*.crt too, and show the certificate in DIR/*.cert with its key in
+    /// *.key; by default those that docker and podman have for the registry (certs.d/HOST:PORT)
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<PathBuf>,
 
     /// Speak plain http to registries beyond this machine: credentials and answers can be read and changed on the way
     #[arg(long)]
@@ -56,8 +69,7 @@ impl WhichFlags {
 
 /// Registries that were opened in this run.
 pub(crate) struct Registries {
-    transport: Arc<dyn Transport>,
-    plain_http: PlainHttp,
+    connections: Connections,
     credentials: Credentials,
     /// Where attestations are kept, if not beside their images.
     elsewhere: Option<Reference>,
@@ -67,12 +79,9 @@ pub(crate) struct Registries {
 impl RegistryFlags {
     /// Prepares to reach registries; nothing is opened yet.
     pub(crate) fn open(&self) -> Result<Registries, Failure> {
-        let plain_http = plain_http(self.insecure_plain_http);
-        let transport = transport(plain_http);
         let elsewhere = self.repository.as_deref().map(parse).transpose()?;
         Ok(Registries {
-            transport,
-            plain_http,
+            connections: self.connection.open(),
             credentials: places::credentials(self.authfile.clone()),
             elsewhere,
             open: Mutex::default(),
@@ -87,13 +96,10 @@ impl Registries {
         let registry = match open.get(reference.registry()) {
             Some(registry) => Arc::clone(registry),
             None => {
-                let registry = Arc::new(Registry::new(
-                    Arc::clone(&self.transport),
-                    reference.host(),
-                    self.plain_http,
-                    self.credentials
-                        .find(reference.registry(), reference.repository())?,
-                ));
+                let credential = self
+                    .credentials
+                    .find(reference.registry(), reference.repository())?;
+                let registry = Arc::new(self.connections.to(reference, credential)?);
                 open.insert(reference.registry().to_owned(), Arc::clone(&registry));
                 registry
             }
@@ -124,29 +130,60 @@ impl Registries {
     }
 }
 
-/// Asks a registry whether it takes a credential.
-pub(crate) async fn check(
-    registry: &Reference,
-    credential: Credential,
-    insecure_plain_http: bool,
-) -> Result<(), Failure> {
-    let plain_http = plain_http(insecure_plain_http);
-    let transport = transport(plain_http);
-    let registry = Registry::new(transport, registry.host(), plain_http, credential);
-    Ok(registry.check().await?)
+/// How connections to registries are made in this run.
+struct Connections {
+    /// For all registries that have no certificates of their own.
+    usual: Arc<dyn Transport>,
+    plain_http: PlainHttp,
+    certificates: CertificateFolders,
 }
 
-const fn plain_http(is_anywhere: bool) -> PlainHttp {
-    if is_anywhere {
-        PlainHttp::AnywhereInsecure
-    } else {
-        PlainHttp::LoopbackOnly
+impl ConnectionFlags {
+    fn open(&self) -> Connections {
+        let plain_http = match self.insecure_plain_http {
+            true => PlainHttp::AnywhereInsecure,
+            false => PlainHttp::LoopbackOnly,
+        };
+        Connections {
+            usual: transport(plain_http, Certificates::default()),
+            plain_http,
+            certificates: places::certificates(self.cert_dir.clone()),
+        }
+    }
+
+    /// Asks a registry whether it takes a credential.
+    pub(crate) async fn check(
+        &self,
+        registry: &Reference,
+        credential: Credential,
+    ) -> Result<(), Failure> {
+        Ok(self.open().to(registry, credential)?.check().await?)
     }
 }
 
-fn transport(plain_http: PlainHttp) -> Arc<dyn Transport> {
+impl Connections {
+    /// Returns the registry of a reference. Certificates for it mean TLS, on this machine too.
+    fn to(&self, reference: &Reference, credential: Credential) -> Result<Registry, Failure> {
+        let host = reference.host();
+        Ok(match self.certificates.find(host).map_err(unusable)? {
+            Some(certificates) => {
+                let transport = transport(PlainHttp::LoopbackOnly, certificates);
+                Registry::at(transport, &format!("https://{host}"), credential)
+            }
+            None => Registry::new(Arc::clone(&self.usual), host, self.plain_http, credential),
+        })
+    }
+}
+
+fn unusable(error: CertificateFolderError) -> Failure {
+    Failure::usage(error.to_string())
+        .hint("see containers-certs.d(5); --cert-dir DIR names another folder")
+}
+
+fn transport(plain_http: PlainHttp, certificates: Certificates) -> Arc<dyn Transport> {
     let options = NetworkOptions {
         plain_http,
+        certificates,
         ..NetworkOptions::default()
     };
     let network = Arc::new(Network::new(options));

@@ -34,6 +34,12 @@ fn number(variable: &str, default: usize) -> usize {
     asked.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+fn random_below(limit: u64) -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes) % limit
+}
+
 /// Returns a desk whose instance serves a registry, and the registry's host.
 fn registry() -> (Desk, String) {
     let mut desk = Desk::new();
@@ -89,27 +95,38 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
             pushed.unwrap();
         }
     });
-    let from = format!("{}/org/app", source);
-    let to = format!("{}/mirror/app", destination);
-    let (mut peak, mut killed) = (0, 0);
-    // 1. Killed at some moment, each time a later one.
-    for each in 0..kills {
+    let from = format!("{source}/org/app");
+    let mirror = |number: usize| format!("{destination}/mirror/app{number}");
+    let (mut peak, mut killed, mut finished) = (0, 0, 0);
+    // 1. Killed at some moment. A copy that was faster than its killer is whole, and the next one begins anew.
+    while killed < kills {
+        let to = mirror(finished);
         let mut child = desk
             .command(["mirror", "sync", &from, &to])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let moment = Duration::from_millis(30 + 40 * each as u64 * images.ilog2() as u64 / 4);
+        let moment = Duration::from_millis(random_below(100 + images as u64));
         let start = Instant::now();
         while start.elapsed() < moment && child.try_wait().unwrap().is_none() {
             peak = peak.max(peak_memory(child.id()).unwrap_or(0));
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(1));
         }
-        killed += usize::from(child.try_wait().unwrap().is_none());
-        let _ = child.kill();
-        child.wait().unwrap();
+        match child.try_wait().unwrap() {
+            None => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                killed += 1;
+            }
+            Some(status) => {
+                assert!(status.success());
+                desk.run(["mirror", "diff", &from, &to]).ended(0);
+                finished += 1;
+            }
+        }
     }
+    let to = mirror(finished);
     // 2. The next one completes it.
     let child = desk
         .command(["mirror", "sync", &from, &to, "--json"])
@@ -136,7 +153,8 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
         assert_eq!(again[what]["copied"], 0, "{again}");
     }
     println!(
-        "{images} images, killed {killed} times, at most {} KiB",
+        "{images} images, killed {killed} times over {} copies, at most {} KiB",
+        finished + 1,
         peak >> 10
     );
     assert!(peak < MEMORY, "{peak} bytes");

@@ -5,6 +5,7 @@
 //! (`retry.rs`); here only what HTTP alone cannot know is done: tokens, redirects, uploads that go on.
 
 mod access;
+pub mod certificates;
 pub mod credentials;
 mod problem;
 mod repository;

@@ -7,11 +7,10 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::RegistryError;
 use crate::directory::FileError;
-use crate::disk::{create_durably, sync_folder};
+use crate::disk::{Folders, sync_folder};
 
 const LOCK: &str = "lock";
 const TEMPORARY: &str = "temporary";
@@ -22,8 +21,7 @@ pub(crate) struct Files {
     root: PathBuf,
     /// Names temporary files.
     number: AtomicU64,
-    /// Held while a folder is made: who finds it there may rely on its name being durable.
-    folders: Mutex<()>,
+    folders: Folders,
     _lock: File,
 }
 
@@ -38,7 +36,8 @@ impl Files {
                 kind: error.kind(),
             }
         };
-        create_durably(root).map_err(failed("create", root))?;
+        let folders = Folders::default();
+        folders.create(root).map_err(failed("create", root))?;
         let path = root.join(LOCK);
         let lock = File::options().create(true).append(true).open(&path);
         let lock = lock.map_err(failed("open", &path))?;
@@ -54,7 +53,7 @@ impl Files {
         let files = Self {
             root: root.to_owned(),
             number: AtomicU64::new(0),
-            folders: Mutex::new(()),
+            folders,
             _lock: lock,
         };
         let path = root.join(TEMPORARY);
@@ -166,13 +165,7 @@ impl Files {
     }
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        let _made = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut path = self.root.clone();
-        for name in folder {
-            path.push(name);
-            create_durably(&path)?;
-        }
-        Ok(())
+        self.folders.create_below(&self.root, folder)
     }
 }
 

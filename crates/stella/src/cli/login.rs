@@ -9,6 +9,7 @@ use stella_wire::registry::Reference;
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
+use crate::registry::ConnectionFlags;
 use crate::{places, prompt, terminal};
 
 /// Bytes of a password; tokens have a few thousand.
@@ -52,9 +53,8 @@ pub(crate) struct Args {
     #[arg(long)]
     offline: bool,
 
-    /// Speak plain http to a registry beyond this machine: the password can be read on the way
-    #[arg(long)]
-    insecure_plain_http: bool,
+    #[command(flatten)]
+    connection: ConnectionFlags,
 
     /// Print JSON
     #[arg(long)]
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Failure> {
     };
     if !args.offline {
         let reference = crate::registry::parse(&format!("{registry}/repository"))?;
-        crate::registry::check(&reference, credential, args.insecure_plain_http).await?;
+        args.connection.check(&reference, credential).await?;
     }
     // 3. Keep it.
     let credentials = places::credentials(args.authfile);
