@@ -7,6 +7,7 @@ pub mod attach;
 pub mod collect;
 pub mod file;
 pub mod image;
+pub mod kit;
 pub mod layout;
 pub mod mirror;
 pub mod prune;

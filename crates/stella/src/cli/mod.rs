@@ -1,5 +1,6 @@
 //! The commands: one file each with its arguments, whose doc comments are the help, and a `run`.
 
+mod airgap;
 mod attest;
 mod completion;
 pub(crate) mod config;
@@ -60,6 +61,9 @@ Exit codes: 0 passed, 1 failed otherwise, 2 usage, 10-13 nothing that matches, 2
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Carry images, verdicts and all that judges them to a place without a network
+    #[command(subcommand)]
+    Airgap(airgap::Command),
     /// Sign, verify, inspect and export attestations
     #[command(subcommand)]
     Attest(attest::Command),
@@ -143,6 +147,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8, Failure> {
     let context = Context { config: cli.config };
     match cli.command {
+        Command::Airgap(command) => wait(airgap::run(&context, command)),
         Command::Attest(command) => attest::run(&context, command),
         Command::Completion(args) => {
             completion::run(&args);

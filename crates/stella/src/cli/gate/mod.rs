@@ -35,7 +35,7 @@ pub(super) use artifacts::BUNDLE_ENDINGS;
 use images::{ImageFlags, Images};
 use named::Named;
 use piece_flags::PieceFlags;
-pub(super) use policy_flags::{Origin, PolicyFlags, read_policy};
+pub(super) use policy_flags::{Origin, PolicyFiles, PolicyFlags, read_policy, read_policy_files};
 pub(super) use trust_flags::TrustFlags;
 
 /// A name with more mistakes than these was another one.

@@ -3,6 +3,8 @@
 //! The rule: beside a policy file, a flag makes the policy stricter, or it is refused. Who may sign is said in one place:
 //! by the file, or by flags where the file names nobody.
 
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -243,18 +245,42 @@ fn contradiction(message: &str, hint: &str) -> Failure {
 
 /// Reads a policy file, and the files beside it that it names.
 pub(crate) fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    Ok(read_policy_files(path)?.policy)
+}
+
+/// A policy and the files that say it.
+pub(crate) struct PolicyFiles {
+    /// What they mean.
+    pub(crate) policy: Policy,
+    /// The policy file's bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// The files that it names, by the names it has for them.
+    pub(crate) beside: BTreeMap<String, Vec<u8>>,
+}
+
+/// As [`read_policy`], keeping what was read.
+pub(crate) fn read_policy_files(path: &Path) -> Result<PolicyFiles, Failure> {
     let refuse = |problem: &dyn std::fmt::Display| {
         Failure::usage(format!("{}: {problem}", path.display())).page("policy-file")
     };
     let bytes = file::read(path, policy_file::MAX_POLICY).map_err(|error| refuse(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| refuse(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| refuse(&error))?;
     let folder = path.parent().unwrap_or(Path::new(""));
+    let beside = RefCell::default();
     let read = |name: &str| {
         let read = file::read(&folder.join(name), policy_file::MAX_POLICY);
-        read.map_err(|error| error.kind())
+        let read = read.map_err(|error| error.kind())?;
+        let mut kept: RefMut<'_, BTreeMap<_, _>> = beside.borrow_mut();
+        kept.insert(name.to_owned(), read.clone());
+        Ok(read)
     };
-    policy_file::parse(&text, &read)
-        .map_err(|error| refuse(&error).hint("see the keys with `stella policy schema`"))
+    let policy = policy_file::parse(text, &read)
+        .map_err(|error| refuse(&error).hint("see the keys with `stella policy schema`"))?;
+    Ok(PolicyFiles {
+        policy,
+        bytes,
+        beside: beside.into_inner(),
+    })
 }
 
 fn read_witnesses(path: &Path) -> Result<Witnesses, Failure> {

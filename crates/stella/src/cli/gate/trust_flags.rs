@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use stella_bundle::digest::Digest;
+
 use crate::cli::Context;
 use crate::config::{Flags, TrustElsewhere};
 use crate::exit::Failure;
 use crate::trust::{self, Acceptance, TrustMaterial};
 
 /// Whom to believe.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct TrustFlags {
     /// Believe this trusted root or client trust config
     #[arg(long, visible_alias = "trust-config", value_name = "FILE")]
@@ -20,6 +22,14 @@ pub(crate) struct TrustFlags {
 }
 
 impl TrustFlags {
+    /// Returns what `--trusted-root FILE --trust-fingerprint DIGEST` say.
+    pub(crate) fn pinned(path: PathBuf, digest: &Digest) -> Self {
+        Self {
+            trusted_root: Some(path),
+            trust_fingerprint: Some(digest.to_string()),
+        }
+    }
+
     /// Returns the digest that the trusted root must have.
     pub(crate) fn fingerprint(&self) -> Option<&str> {
         self.trust_fingerprint.as_deref()

@@ -6,6 +6,7 @@ use stella_attest::collect::{self, Wanted};
 use stella_attest::mirror::Item;
 use stella_attest::storage::Storage;
 use stella_attest::verify::{Gate, Question};
+use stella_bundle::digest::Digest;
 use stella_server::{Clock as _, SystemClock};
 
 use super::of_storage;
@@ -41,7 +42,9 @@ impl Border {
         let (gate, _) = gate::gate_of(context, policy, Origin::File, &self.trust)?;
         let (mut passed, mut code) = (Vec::new(), exit::OK);
         for item in items {
-            match refusal(&gate, source, &item.source).await? {
+            let image = source.manifest(&item.source).await.map_err(of_storage)?;
+            let image = image.ok_or_else(|| absent(source, &item.source))?;
+            match refusal(&gate, source, &image.digest).await? {
                 None => passed.push(item),
                 Some(failure) => {
                     terminal::tell(&format!("{} does not cross", item.source));
@@ -56,28 +59,29 @@ impl Border {
     }
 }
 
+/// Says that a place has no such image.
+pub(in crate::cli) fn absent(source: &dyn Storage, name: &str) -> Failure {
+    Failure::new(
+        exit::NO_ARTIFACT,
+        format!("{} has no {name}", source.name()),
+    )
+}
+
 /// Says why an image may not cross; none when it may.
-async fn refusal(
+pub(in crate::cli) async fn refusal(
     gate: &Gate,
     source: &dyn Storage,
-    name: &str,
+    image: &Digest,
 ) -> Result<Option<Failure>, Failure> {
-    let image = source.manifest(name).await.map_err(of_storage)?;
-    let image = image.ok_or_else(|| {
-        Failure::new(
-            exit::NO_ARTIFACT,
-            format!("{} has no {name}", source.name()),
-        )
-    })?;
     let wanted = Wanted {
         matters: &|predicate_type| gate.policy().may_weigh(predicate_type),
         ..Wanted::default()
     };
-    let candidates = collect::collect_from(source, &image.digest, wanted)
+    let candidates = collect::collect_from(source, image, wanted)
         .await
         .map_err(collect_failure)?;
     let question = Question {
-        artifact: vec![image.digest],
+        artifact: vec![image.clone()],
         content: None,
         candidates,
     };

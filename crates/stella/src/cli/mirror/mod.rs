@@ -1,9 +1,9 @@
 //! `stella mirror`: images with all that is attached to them, from one place to another.
 
-mod border;
+pub(super) mod border;
 mod diff;
 mod load;
-mod place;
+pub(super) mod place;
 mod repair;
 mod save;
 mod sync;
@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
 
 /// Which images, and how.
 #[derive(Debug, clap::Args)]
-struct Flags {
+pub(super) struct Flags {
     /// Take this image only: a tag, a name as the source has it, or a digest; may be repeated
     #[arg(long, value_name = "NAME")]
     image: Vec<String>,
@@ -59,11 +59,11 @@ struct Flags {
     parallel: usize,
 
     #[command(flatten)]
-    registry: RegistryFlags,
+    pub(super) registry: RegistryFlags,
 
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 fn parse_parallel(text: &str) -> Result<usize, String> {
@@ -73,8 +73,8 @@ fn parse_parallel(text: &str) -> Result<usize, String> {
 }
 
 impl Flags {
-    /// Returns the images that are asked for, or all that the source has.
-    async fn items(&self, source: &Place, destination: &Place) -> Result<Vec<Item>, Failure> {
+    /// Returns the names of the images that are asked for, or of all that the source has.
+    pub(super) async fn names(&self, source: &Place) -> Result<Vec<String>, Failure> {
         let mut names = self.image.clone();
         names.extend(source.image.clone());
         if names.is_empty() {
@@ -84,7 +84,17 @@ impl Flags {
             let message = format!("{} has no images", source.storage.name());
             return Err(Failure::new(exit::NO_ARTIFACT, message));
         }
-        let mut items: Vec<Item> = names.iter().map(|name| Item::same(name)).collect();
+        Ok(names)
+    }
+
+    /// Returns what to copy, and what it is to be called.
+    async fn items(&self, source: &Place, destination: &Place) -> Result<Vec<Item>, Failure> {
+        let item = |name: &String| match destination.is_repository {
+            true => Item::in_repository(name),
+            false => Item::same(name),
+        };
+        let names = self.names(source).await?;
+        let mut items: Vec<Item> = names.iter().map(item).collect();
         match (&destination.image, items.as_mut_slice()) {
             (None, _) => Ok(items),
             (Some(tag), [only]) if Digest::parse(tag).is_none() => {
@@ -99,7 +109,7 @@ impl Flags {
         }
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options {
             parallel: self.parallel,
             watcher: None,
@@ -108,7 +118,7 @@ impl Flags {
 }
 
 /// Returns options that show how far it is, on a terminal.
-fn shown(options: Options) -> Options {
+pub(super) fn shown(options: Options) -> Options {
     if !io::stderr().is_terminal() {
         return options;
     }
@@ -128,7 +138,7 @@ fn shown(options: Options) -> Options {
 }
 
 /// Writes a number of bytes for people.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|unit| count >= unit.1) {
         Some((name, size)) => {
@@ -139,7 +149,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn of_mirror(error: MirrorError) -> Failure {
+pub(super) fn of_mirror(error: MirrorError) -> Failure {
     terminal::clear();
     match error {
         MirrorError::Storage(error) => of_storage(error),
@@ -149,7 +159,7 @@ fn of_mirror(error: MirrorError) -> Failure {
     .hint_if_none("what was copied stays: run the same command again once the cause is gone")
 }
 
-fn of_storage(error: StorageError) -> Failure {
+pub(super) fn of_storage(error: StorageError) -> Failure {
     match error {
         StorageError::Registry(error) => error.into(),
         StorageError::Layout(error) => of_layout(&error),
@@ -157,7 +167,7 @@ fn of_storage(error: StorageError) -> Failure {
     }
 }
 
-fn of_layout(error: &LayoutError) -> Failure {
+pub(super) fn of_layout(error: &LayoutError) -> Failure {
     let code = match error {
         LayoutError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound => {
             exit::NO_ARTIFACT

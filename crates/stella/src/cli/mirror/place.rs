@@ -12,7 +12,7 @@ use crate::registry::{self, Registries};
 
 /// What is to be done with a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::cli) enum Purpose {
     Read,
     Write,
 }
@@ -26,13 +26,15 @@ enum Named<'a> {
 }
 
 /// A place that was opened, and the one image that its name means, if any.
-pub(super) struct Place {
-    pub(super) storage: Arc<dyn Storage>,
-    pub(super) image: Option<String>,
+pub(in crate::cli) struct Place {
+    pub(in crate::cli) storage: Arc<dyn Storage>,
+    pub(in crate::cli) image: Option<String>,
+    /// Whether names are tags there, and not whole references.
+    pub(in crate::cli) is_repository: bool,
 }
 
 /// Opens what a text names: `oci:DIR`, `oci-archive:FILE`, a path, or a repository, with a tag or digest or without.
-pub(super) fn open(
+pub(in crate::cli) fn open(
     text: &str,
     purpose: Purpose,
     registries: &Registries,
@@ -46,6 +48,7 @@ pub(super) fn open(
     Ok(Place {
         storage: Arc::new(layout.map_err(|error| of_layout(&error))?),
         image: None,
+        is_repository: false,
     })
 }
 
@@ -55,7 +58,13 @@ fn open_repository(name: &str, registries: &Registries) -> Result<Place, Failure
     Ok(Place {
         storage: Arc::new(registries.repository(&reference)?),
         image: (!is_whole).then(|| reference.manifest()),
+        is_repository: true,
     })
+}
+
+/// Says whether a text names a layout on this machine.
+pub(in crate::cli) fn is_path(text: &str) -> bool {
+    !matches!(named(text), Named::Repository(_))
 }
 
 /// Tells paths from repositories: what is there, what begins as a path does, and what ends in `.tar`.
