@@ -1,5 +1,10 @@
 //! Images are carried in a file, and arrive with what is attached to them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic and speak"
+)]
 
 mod desk;
 
@@ -12,14 +17,15 @@ use stella_bundle::digest::DigestAlgorithm;
 use stella_wire::registry::manifest::media;
 use stella_wire::registry::{Descriptor, Manifest, ManifestKind, RawManifest, attachment};
 
-/// Makes a layout with one image that has one attestation.
-fn layout(desk: &Desk) -> Descriptor {
+/// Makes a layout with one image that has one attestation and a configuration of these bytes.
+fn layout_of(desk: &Desk, content: &[u8]) -> Descriptor {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let layout = Layout::create_folder(&desk.path("images")).unwrap();
-        let config = attachment::empty_config();
+        let digest = DigestAlgorithm::Sha256.digest(content);
+        let config = Descriptor::new(media::EMPTY, digest, content.len() as u64);
         let mut writer = layout.begin_blob(&config).await.unwrap();
-        writer.write(attachment::EMPTY_CONFIG.into()).await.unwrap();
+        writer.write(content.to_vec().into()).await.unwrap();
         writer.finish().await.unwrap();
         let manifest = |subject| {
             let manifest = Manifest {
@@ -41,6 +47,10 @@ fn layout(desk: &Desk) -> Descriptor {
         layout.finish().await.unwrap();
         image.descriptor()
     })
+}
+
+fn layout(desk: &Desk) -> Descriptor {
+    layout_of(desk, attachment::EMPTY_CONFIG)
 }
 
 #[test]
@@ -113,4 +123,42 @@ fn what_cannot_be_mirrored_is_named() {
     let digest = DigestAlgorithm::Sha256.digest(b"mine");
     let found = fs::read(desk.path("notes/mine.txt")).unwrap();
     assert_eq!(DigestAlgorithm::Sha256.digest(&found), digest);
+}
+
+/// Runs a script that may mount, in which `$STELLA` is the command; none where that needs more rights.
+fn apart(desk: &Desk, script: &str) -> Option<desk::Said> {
+    let mount = "mkdir -p small && mount -t tmpfs -o size=1m small small";
+    let try_it = ["--map-root-user", "--mount", "sh", "-ec", mount];
+    if desk::finish(&mut desk.wrapped("unshare", try_it)).code != 0 {
+        println!("skipped: a file system of its own needs more rights");
+        return None;
+    }
+    let script = format!("{mount}\n{script}");
+    let arguments = ["--map-root-user", "--mount", "sh", "-c", &script];
+    let mut command = desk.wrapped("unshare", arguments);
+    Some(desk::finish(command.env("STELLA", desk::STELLA)))
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_with_more_room_the_copy_goes_on() {
+    let desk = Desk::new();
+    layout_of(&desk, &vec![b'x'; 3 << 20]);
+    desk.run(["mirror", "save", "images", "-o", "images.tar"])
+        .ended(0);
+    for to in ["oci:small/to", "oci-archive:small/to.tar"] {
+        let script = format!(
+            "$STELLA mirror load images.tar {to}; echo \"first $?\"
+            $STELLA mirror diff images.tar {to}; echo \"lacks $?\"
+            mount -o remount,size=9m small
+            $STELLA mirror load images.tar {to} && $STELLA mirror diff images.tar {to}; echo \"then $?\""
+        );
+        let Some(said) = apart(&desk, &script) else {
+            return;
+        };
+        says(&said.out, &["first 1\n", "lacks 11\n", "then 0\n"]);
+        says(
+            &said.err,
+            &["No space left on device", "run the same command again"],
+        );
+    }
 }

@@ -357,12 +357,15 @@ impl Registry {
     }
 
     /// Returns the address of a path of the registry, or of what it names in whole.
+    ///
+    /// # Errors
+    /// `Address`; `Answer` where it leads to plain http.
     fn absolute(&self, address: &str) -> Result<Url, ClientError> {
-        let joined = Url::parse(&self.base).and_then(|base| base.join(address));
-        joined.map_err(|_| ClientError::Address {
+        let base = Url::parse(&self.base).map_err(|_| ClientError::Address {
             service: Service::Registry,
-            address: format!("{}{address}", self.base),
-        })
+            address: self.base.clone(),
+        })?;
+        next_hop(&base, address)
     }
 
     fn is_ours(&self, address: &Url) -> bool {
@@ -380,7 +383,7 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-/// Returns where a redirect leads: never from https to plain http.
+/// Returns where a redirect, a next page or an upload leads: never from https to plain http.
 fn next_hop(from: &Url, location: &str) -> Result<Url, ClientError> {
     let bad = || {
         wrong(RegistryProblem::Location {
