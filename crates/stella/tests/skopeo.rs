@@ -2,12 +2,7 @@
 //! back, and deletes it.
 //!
 //! Runs where skopeo is installed; else it says that it is skipped, and fails when `STELLA_FOREIGN=1` demands it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may panic and talk"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod desk;
 
@@ -33,7 +28,7 @@ const PATIENCE: &str = "120";
 
 #[test]
 fn skopeo_pushes_an_image_and_pulls_the_same() {
-    if !is_wanted() {
+    if !desk::is_wanted("skopeo") {
         return;
     }
     let mut desk = Desk::new();
@@ -76,22 +71,6 @@ fn skopeo_pushes_an_image_and_pulls_the_same() {
     let stays = ["inspect", "--raw", "--tls-verify=false", &other];
     assert_eq!(skopeo(&desk, &stays).stdout, manifest);
     desk.stop();
-}
-
-/// Says whether skopeo is here, and demands it where it must be.
-fn is_wanted() -> bool {
-    let wanted = std::env::var("STELLA_FOREIGN").unwrap_or_default();
-    let version = Command::new("skopeo").arg("--version").output();
-    let is_installed = version.is_ok_and(|output| output.status.success());
-    if wanted == "0" || (!is_installed && wanted != "1") {
-        eprintln!("skopeo: skipped: it is not installed, or STELLA_FOREIGN=0");
-        return false;
-    }
-    assert!(
-        is_installed,
-        "STELLA_FOREIGN=1, but skopeo is not installed"
-    );
-    true
 }
 
 /// Writes an image of two layers as an OCI layout; returns its manifest.

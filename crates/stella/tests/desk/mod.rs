@@ -249,3 +249,19 @@ pub(crate) fn says(err: &str, words: &[&str]) {
         assert!(err.contains(word), "expected {word:?} in {err:?}");
     }
 }
+
+/// Says whether a foreign program is here, and demands it where `STELLA_FOREIGN=1` does.
+pub(crate) fn is_wanted(program: &str) -> bool {
+    let wanted = std::env::var("STELLA_FOREIGN").unwrap_or_default();
+    let version = Command::new(program).arg("--version").output();
+    let is_installed = version.is_ok_and(|output| output.status.success());
+    if wanted == "0" || (!is_installed && wanted != "1") {
+        println!("skipped: {program} is not installed, or STELLA_FOREIGN=0");
+        return false;
+    }
+    assert!(
+        is_installed,
+        "STELLA_FOREIGN=1, but {program} is not installed"
+    );
+    true
+}
