@@ -13,6 +13,7 @@ use stella_client::registry::Repository;
 use stella_wire::registry::attachment::{self, PREDICATE_TYPE, as_listed, is_bundle, legacy_tags};
 use stella_wire::registry::{Descriptor, Manifest, ManifestError, RawManifest};
 
+use crate::cache::Cache;
 use crate::referrers::{self, Look, Place, Referrer};
 use crate::storage::{Storage, StorageError};
 use crate::verify::{Candidate, Found, Source};
@@ -45,6 +46,8 @@ pub struct Wanted<'a> {
     pub look: Look,
     /// More attestations than this are refused.
     pub most: usize,
+    /// Where manifests and bundles that were read before may be.
+    pub cache: Option<&'a Cache>,
 }
 
 impl Default for Wanted<'_> {
@@ -53,6 +56,7 @@ impl Default for Wanted<'_> {
             matters: &|_| true,
             look: Look::Index,
             most: MAX_ATTESTATIONS,
+            cache: None,
         }
     }
 }
@@ -170,9 +174,13 @@ pub async fn collect(
         return Err(CollectError::TooMany { found, most });
     }
     // 3. Side by side, in the order of the lists.
-    let newer = stream::iter(referrers).map(|each| read_referrer(repository, each));
+    let shelves = Shelves {
+        repository,
+        cache: wanted.cache,
+    };
+    let newer = stream::iter(referrers).map(|each| read_referrer(&shelves, each));
     let newer: Vec<Read> = newer.buffered(AT_ONCE).try_collect().await?;
-    let older = stream::iter(older).map(|layer| read_older(repository, layer));
+    let older = stream::iter(older).map(|layer| read_older(&shelves, layer));
     let older: Vec<Read> = older.buffered(AT_ONCE).try_collect().await?;
     let (mut attested, mut gone) = (Vec::new(), Vec::new());
     for read in newer.into_iter().chain(older) {
@@ -250,6 +258,48 @@ fn may_matter(descriptor: &Descriptor, wanted: Wanted<'_>) -> bool {
     stated.is_none_or(|stated| (wanted.matters)(stated))
 }
 
+/// Where things that have a digest are read: here if they were read before, else in the registry.
+struct Shelves<'a> {
+    repository: &'a Repository,
+    cache: Option<&'a Cache>,
+}
+
+impl Shelves<'_> {
+    /// Reads a listed manifest; none when the registry has it no more.
+    async fn manifest(&self, listed: &Descriptor) -> Result<Option<RawManifest>, ClientError> {
+        let digest = &listed.digest;
+        if let Some(bytes) = self.cache.and_then(|cache| cache.get(digest)) {
+            return Ok(Some(RawManifest {
+                media_type: listed.media_type.clone(),
+                digest: digest.clone(),
+                bytes,
+            }));
+        }
+        let raw = self.repository.manifest(&digest.to_string()).await?;
+        if let (Some(cache), Some(raw)) = (self.cache, &raw) {
+            cache.put(digest, &raw.bytes);
+        }
+        Ok(raw)
+    }
+
+    /// Reads a layer whole.
+    async fn layer(&self, layer: &Descriptor) -> Result<Bytes, CollectError> {
+        require_bounded(layer)?;
+        if let Some(inline) = layer.data() {
+            return Ok(Bytes::from(inline));
+        }
+        if let Some(bytes) = self.cache.and_then(|cache| cache.get(&layer.digest)) {
+            return Ok(bytes);
+        }
+        let limit = usize::try_from(layer.size).unwrap_or(MAX_BUNDLE);
+        let bytes = self.repository.blob(layer, limit).await?;
+        if let Some(cache) = self.cache {
+            cache.put(&layer.digest, &bytes);
+        }
+        Ok(bytes)
+    }
+}
+
 /// What a listed thing came to.
 enum Read {
     Attested(Box<Attested>),
@@ -259,16 +309,16 @@ enum Read {
 }
 
 /// Reads the bundle of a manifest.
-async fn read_referrer(repository: &Repository, referrer: Referrer) -> Result<Read, CollectError> {
+async fn read_referrer(shelves: &Shelves<'_>, referrer: Referrer) -> Result<Read, CollectError> {
     let digest = &referrer.descriptor.digest;
-    let Some(raw) = repository.manifest(&digest.to_string()).await? else {
+    let Some(raw) = shelves.manifest(&referrer.descriptor).await? else {
         return Ok(Read::Gone(digest.clone()));
     };
     let manifest = parse(&raw)?;
     let Some(layer) = bundle_layer(&manifest) else {
         return Ok(Read::SomethingElse);
     };
-    let bytes = read_layer(repository, layer).await?;
+    let bytes = shelves.layer(layer).await?;
     let candidate = Candidate {
         digest: layer.digest.clone(),
         source: match referrer.place {
@@ -310,21 +360,12 @@ fn require_bounded(layer: &Descriptor) -> Result<(), CollectError> {
     })
 }
 
-async fn read_layer(repository: &Repository, layer: &Descriptor) -> Result<Bytes, CollectError> {
-    require_bounded(layer)?;
-    if let Some(inline) = layer.data() {
-        return Ok(Bytes::from(inline));
-    }
-    let limit = usize::try_from(layer.size).unwrap_or(MAX_BUNDLE);
-    Ok(repository.blob(layer, limit).await?)
-}
-
 /// Reads a layer of cosign's older manifests.
-async fn read_older(repository: &Repository, layer: Descriptor) -> Result<Read, CollectError> {
+async fn read_older(shelves: &Shelves<'_>, layer: Descriptor) -> Result<Read, CollectError> {
     if layer.media_type != SIMPLE_SIGNING && layer.media_type != ENVELOPE {
         return Ok(Read::SomethingElse);
     }
-    let bytes = read_layer(repository, &layer).await?;
+    let bytes = shelves.layer(&layer).await?;
     let candidate = Candidate {
         digest: DigestAlgorithm::Sha256.digest(&bytes),
         source: Source::LegacyTag,

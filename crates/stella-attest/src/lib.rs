@@ -4,6 +4,7 @@
 //! the command. A session is given its clock and its transport, so every use case runs without socket or waiting.
 
 pub mod attach;
+pub mod cache;
 pub mod collect;
 pub mod file;
 pub mod image;

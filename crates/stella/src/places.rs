@@ -47,6 +47,12 @@ pub(crate) fn certificates(given: Option<PathBuf>) -> CertificateFolders {
     }
 }
 
+/// Returns the folder of what was read from registries: below `XDG_CACHE_HOME`.
+pub(crate) fn cache() -> PathBuf {
+    let cache = variable("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache"));
+    cache.join("stella").join("registry")
+}
+
 fn config() -> PathBuf {
     variable("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"))
 }

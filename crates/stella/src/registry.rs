@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stella_attest::cache::{self, Cache};
 use stella_attest::collect::{CollectError, Collected};
 use stella_attest::image::{self, Image, ImageError, Which};
 use stella_client::network::{Certificates, Network, NetworkOptions, PlainHttp};
@@ -27,6 +28,10 @@ pub(crate) struct RegistryFlags {
     /// Read registries' passwords from this file; by default where `stella login`, docker and podman keep them
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
+
+    /// Keep nothing that was read from registries, and read it anew: attestations are kept by their digest otherwise
+    #[arg(long)]
+    no_cache: bool,
 
     #[command(flatten)]
     connection: ConnectionFlags,
@@ -73,6 +78,7 @@ pub(crate) struct Registries {
     credentials: Credentials,
     /// Where attestations are kept, if not beside their images.
     elsewhere: Option<Reference>,
+    cache: Option<Cache>,
     open: Mutex<HashMap<String, Arc<Registry>>>,
 }
 
@@ -84,6 +90,7 @@ impl RegistryFlags {
             connections: self.connection.open(),
             credentials: places::credentials(self.authfile.clone()),
             elsewhere,
+            cache: (!self.no_cache).then(|| Cache::new(places::cache(), cache::MAX_BYTES)),
             open: Mutex::default(),
         })
     }
@@ -118,6 +125,11 @@ impl Registries {
         let repository = self.repository(&reference)?;
         let images = image::resolve(&repository, &reference, which).await;
         images.map_err(image_failure)
+    }
+
+    /// Returns where attestations that were read before may be.
+    pub(crate) const fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
     }
 
     /// Returns how many requests were sent and how many bytes came back.

@@ -127,6 +127,21 @@ fn a_verdict_travels_beside_its_image() {
         assert!(said["stats"]["requests"].as_u64().unwrap() > 0);
     }
     harbour.verify(&[&by_digest]).ended(0);
+    // What was read once is not fetched again, unless it is to be, or was changed here.
+    let requests = |more: &[&str]| {
+        let given = ["--image", &by_digest, "--require", "verdict", "--json"];
+        let said = harbour.verify(&[&given, more].concat()).ended(0).json();
+        said["stats"]["requests"].as_u64().unwrap()
+    };
+    let (kept, anew) = (requests(&[]), requests(&["--no-cache"]));
+    // The list that is not there, the index, and the two tags of older cosign.
+    assert_eq!(kept, 4);
+    assert!(kept < anew, "{kept} {anew}");
+    for file in std::fs::read_dir(harbour.desk.path(".cache/stella/registry")).unwrap() {
+        std::fs::write(file.unwrap().path(), "{}").unwrap();
+    }
+    assert_eq!(requests(&[]), anew);
+    assert_eq!(requests(&[]), kept);
     // And by whatever file names it.
     let compose = format!("services:\n  web:\n    image: {tagged}\n");
     let compose = harbour.desk.write("compose.yaml", compose);

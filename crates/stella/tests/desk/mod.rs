@@ -251,6 +251,7 @@ pub(crate) fn says(err: &str, words: &[&str]) {
 }
 
 /// Says whether a foreign program is here, and demands it where `STELLA_FOREIGN=1` does.
+#[expect(clippy::print_stdout, reason = "a test may speak")]
 pub(crate) fn is_wanted(program: &str) -> bool {
     let wanted = std::env::var("STELLA_FOREIGN").unwrap_or_default();
     let version = Command::new(program).arg("--version").output();

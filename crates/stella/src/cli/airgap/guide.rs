@@ -16,7 +16,7 @@ pub(super) fn write(contents: &Contents, trust: Option<&TrustMaterial>) -> Strin
          sha256sum --check --strict {SUMS}\nfind . -type f | wc -l                    # one more than lines in {SUMS}\n```\n",
         contents.created, contents.made_by,
     );
-    text.push_str("\n## With cosign\n\nOnce the images are in a registry (`skopeo copy --all` takes the image alone; `stella mirror load`\nand `cosign load` what is attached too):\n\n```sh\n");
+    text.push_str("\n## With cosign\n\nOnce the images are in a registry, with what is attached to them (skopeo takes the image alone):\n\n```sh\n");
     let root = match &contents.trusted_root {
         Some(path) if trust.is_some() => format!("--trusted-root {path} "),
         _ => String::new(),

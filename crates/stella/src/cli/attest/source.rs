@@ -95,6 +95,7 @@ impl SourceFlags {
             let repository = registries.attestations(&image.reference)?;
             let wanted = Wanted {
                 look: Look::Thorough,
+                cache: registries.cache(),
                 ..Wanted::default()
             };
             let digest = image.descriptor.digest;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use futures_util::stream::{self, StreamExt as _};
 use stella_attest::collect::{self, Collected, MAX_ATTESTATIONS, Wanted};
 use stella_attest::image::{Image, Which};
 use stella_attest::referrers::Look;
@@ -15,6 +16,10 @@ use super::from;
 use crate::cli::runtime;
 use crate::exit::{self, Failure};
 use crate::registry::{self, Registries, RegistryFlags, WhichFlags};
+use crate::terminal::Progress;
+
+/// So many images are asked for at once.
+const AT_ONCE: usize = 8;
 
 /// Images to judge, and how closely to look.
 #[derive(Debug, clap::Args)]
@@ -97,20 +102,30 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// Finds what each name means and collects what speaks of it; what fails, fails for its own name.
+    /// Finds what each name means and collects what speaks of it, several at once; what fails, fails for its own name.
     pub(super) fn ask(&self, names: &[String]) -> Vec<Asked> {
-        let mut asked = Vec::new();
-        for name in names {
-            match self.runtime.block_on(self.resolve(name)) {
-                Ok(images) => asked.extend(images.into_iter().map(|image| self.ask_one(image))),
-                Err(failure) => asked.push(Asked {
-                    name: name.clone(),
-                    question: Err(failure),
-                    again: None,
-                }),
-            }
-        }
-        asked
+        self.runtime.block_on(async {
+            let resolved = stream::iter(names).map(|name| async move {
+                let images = self.resolve(name).await;
+                images.map_err(|failure| (name.clone(), failure))
+            });
+            let resolved: Vec<_> = resolved.buffered(AT_ONCE).collect().await;
+            let images: Vec<_> = resolved
+                .into_iter()
+                .flat_map(|found| match found {
+                    Ok(images) => images.into_iter().map(Ok).collect(),
+                    Err(failed) => vec![Err(failed)],
+                })
+                .collect();
+            let progress = Progress::new("asked for", images.len());
+            let asked = stream::iter(images)
+                .map(|found| self.ask_one(found))
+                .buffered(AT_ONCE)
+                .inspect(|_| progress.step());
+            let asked = asked.collect().await;
+            progress.end();
+            asked
+        })
     }
 
     /// Finds what a name means. A digest is enough to collect and to judge: the image itself is not asked for.
@@ -126,23 +141,28 @@ impl<'a> Images<'a> {
         }
     }
 
-    fn ask_one(&self, image: Image) -> Asked {
+    async fn ask_one(&self, found: Result<Image, (String, Failure)>) -> Asked {
         let look = match self.flags.thorough {
             true => Look::Thorough,
             false => Look::Index,
         };
+        let failed = |name, failure| Asked {
+            name,
+            question: Err(failure),
+            again: None,
+        };
+        let image = match found {
+            Ok(image) => image,
+            Err((name, failure)) => return failed(name, failure),
+        };
         let name = image.reference.to_string();
-        match self.runtime.block_on(self.collect(&image, look)) {
+        match self.collect(&image, look).await {
             Ok((question, is_thorough)) => Asked {
                 name,
                 question: Ok(question),
                 again: (!is_thorough).then_some(image),
             },
-            Err(failure) => Asked {
-                name,
-                question: Err(failure),
-                again: None,
-            },
+            Err(failure) => failed(name, failure),
         }
     }
 
@@ -164,6 +184,7 @@ impl<'a> Images<'a> {
             matters: &|predicate_type| self.policy.may_weigh(predicate_type),
             look,
             most: self.flags.max_attestations,
+            cache: self.registries.cache(),
         };
         let subject = &judged_by.descriptor.digest;
         let collected: Collected = collect::collect(&repository, subject, wanted)
