@@ -11,6 +11,7 @@ use stella_bundle::legacy::{self, LegacyError, Pieces};
 use stella_client::error::ClientError;
 use stella_client::registry::Repository;
 use stella_wire::registry::attachment::{self, PREDICATE_TYPE, as_listed, is_bundle, legacy_tags};
+use stella_wire::registry::legacy::{ENVELOPE, SIMPLE_SIGNING, annotation};
 use stella_wire::registry::{Descriptor, Manifest, ManifestError, RawManifest};
 
 use crate::cache::Cache;
@@ -23,19 +24,6 @@ const AT_ONCE: usize = 16;
 
 /// More attestations of one image than this are refused unless told otherwise.
 pub const MAX_ATTESTATIONS: usize = 1000;
-
-/// Annotations of a layer in cosign's older manifests.
-mod annotation {
-    pub(super) const BUNDLE: &str = "dev.sigstore.cosign/bundle";
-    pub(super) const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
-    pub(super) const CHAIN: &str = "dev.sigstore.cosign/chain";
-    pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-    pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
-}
-/// The type of a layer that holds what a simple signature is over.
-const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// The type of a layer that holds an envelope.
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
 /// What to collect.
 #[derive(Clone, Copy)]

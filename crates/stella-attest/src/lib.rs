@@ -10,6 +10,7 @@ pub mod file;
 pub mod image;
 pub mod kit;
 pub mod layout;
+pub mod legacy;
 pub mod mirror;
 pub mod prune;
 pub mod referrers;

@@ -176,6 +176,7 @@ async fn finish(
         key: KeyMaterial::Certificates(vec![leaf.to_vec()]),
         entries,
         timestamps,
+        stamped: None,
         content: message.to_content(hash, signature),
     };
     let bytes = bundle.to_json()?;
@@ -214,11 +215,15 @@ impl<'a> Message<'a> {
     }
 }
 
-async fn stamp(session: &Session<'_>, signature: &[u8]) -> Result<Vec<Vec<u8>>, ClientError> {
+/// Has bytes stamped by every authority; each answer is a TimeStampResp in DER.
+///
+/// # Errors
+/// `Unavailable`, `AccessRefused`, `Refused`, `Answer`.
+pub async fn stamp(session: &Session<'_>, bytes: &[u8]) -> Result<Vec<Vec<u8>>, ClientError> {
     let mut responses = Vec::new();
     for authority in &session.services.timestamp_authorities {
         let (nonce, now) = ((session.nonce)(), (session.now)());
-        let stamp = authority.timestamp(session.transport, signature, nonce, session.trust, now);
+        let stamp = authority.timestamp(session.transport, bytes, nonce, session.trust, now);
         responses.push(stamp.await?.response);
     }
     Ok(responses)

@@ -96,6 +96,7 @@ pub enum Part {
     MessageDigest,
     Signature,
     SimpleSigning,
+    StampedEnvelope,
 }
 
 impl std::fmt::Display for Part {
@@ -110,6 +111,7 @@ impl std::fmt::Display for Part {
             Self::MessageDigest => "message digest",
             Self::Signature => "signature",
             Self::SimpleSigning => "simple signing payload",
+            Self::StampedEnvelope => "timestamp of an envelope",
         })
     }
 }
@@ -158,6 +160,8 @@ pub struct Bundle {
     pub entries: Vec<LogEntry>,
     /// DER of RFC 3161 TimeStampResp, each.
     pub timestamps: Vec<Vec<u8>>,
+    /// What the timestamps are over, where that is not the signature: cosign before v3 had the whole envelope stamped.
+    pub stamped: Option<Vec<u8>>,
     /// What is signed.
     pub content: Content,
 }
@@ -217,6 +221,12 @@ impl Content {
 }
 
 impl Bundle {
+    /// Returns what the timestamps are over.
+    pub fn stamped(&self) -> &[u8] {
+        let signature = || self.content.signature();
+        self.stamped.as_deref().unwrap_or_else(signature)
+    }
+
     /// Reads a bundle of any version and requires what its version requires.
     ///
     /// # Errors
@@ -244,6 +254,7 @@ impl Bundle {
                 .into_iter()
                 .map(|each| each.signed_timestamp)
                 .collect(),
+            stamped: None,
             content: content(words.message_signature, words.dsse_envelope)?,
         };
         bundle.require_limits()?;
@@ -253,9 +264,14 @@ impl Bundle {
     /// Writes the bundle as v0.3.
     ///
     /// # Errors
-    /// `NotInVersion` for a chain of several certificates or a simple signing payload, which v0.3 does not carry.
+    /// `NotInVersion` for a chain of several certificates, a simple signing payload or a timestamp over something else than
+    /// the signature, which v0.3 does not carry.
     pub fn to_json(&self) -> Result<Vec<u8>, BundleError> {
         let version = Version::V0_3;
+        if self.stamped.is_some() {
+            let part = Part::StampedEnvelope;
+            return Err(BundleError::NotInVersion { part, version });
+        }
         let mut material = MaterialWords::default();
         match &self.key {
             KeyMaterial::Certificates(chain) => match chain.as_slice() {

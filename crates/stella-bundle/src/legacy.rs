@@ -117,6 +117,7 @@ impl Pieces<'_> {
         if signature.is_empty() {
             return Err(LegacyError::Signature);
         }
+        let mut stamped = None;
         let content = match self.payload {
             Some(payload) => Content::SimpleSigning {
                 payload: payload.to_vec(),
@@ -124,10 +125,13 @@ impl Pieces<'_> {
             },
             None if is_json_text(&signature) => {
                 let envelope: Envelope = serde_json::from_slice(&signature)?;
-                match envelope.signatures.len() {
-                    1 => Content::Envelope(envelope),
-                    found => return Err(BundleError::SignatureCount { found }.into()),
+                let found = envelope.signatures.len();
+                if found != 1 {
+                    return Err(BundleError::SignatureCount { found }.into());
                 }
+                // There the signature is no piece of its own, and cosign had all of the envelope stamped.
+                stamped = self.timestamp.map(|_| signature);
+                Content::Envelope(envelope)
             }
             None => Content::Message {
                 digest: None,
@@ -139,6 +143,7 @@ impl Pieces<'_> {
             key: self.key_material()?,
             entries: self.entry.clone().into_iter().collect(),
             timestamps: self.timestamp.map(<[u8]>::to_vec).into_iter().collect(),
+            stamped,
             content,
         })
     }
@@ -202,6 +207,27 @@ pub fn read_timestamp(bytes: &[u8]) -> Result<Vec<u8>, LegacyError> {
         timestamp: Vec<u8>,
     }
     Ok(serde_json::from_slice::<Words>(bytes)?.timestamp)
+}
+
+/// Writes a TimeStampResp in DER as [`read_timestamp`] reads it.
+pub fn write_timestamp(response: &[u8]) -> String {
+    let response = json::encode_base64(response);
+    serde_json::json!({ "SignedRFC3161Timestamp": response }).to_string()
+}
+
+/// Writes an entry as [`read_rekor_bundle`] reads it; none when the log promised nothing, as Rekor v2 never does.
+pub fn write_rekor_bundle(entry: &LogEntry) -> Option<String> {
+    let promise = entry.inclusion_promise.as_ref()?;
+    let words = serde_json::json!({
+        "SignedEntryTimestamp": json::encode_base64(&promise.signed_entry_timestamp),
+        "Payload": {
+            "body": json::encode_base64(&entry.canonicalized_body),
+            "integratedTime": entry.integrated_time,
+            "logIndex": entry.log_index,
+            "logID": hex::encode(&entry.log_id.key_id),
+        },
+    });
+    Some(words.to_string())
 }
 
 #[derive(Deserialize)]

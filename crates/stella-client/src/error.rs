@@ -380,7 +380,7 @@ pub enum ErrorClass {
 
 impl ClientError {
     /// Makes the error of an answer that is not to be used.
-    pub(crate) const fn answer(service: Service, problem: AnswerProblem) -> Self {
+    pub const fn answer(service: Service, problem: AnswerProblem) -> Self {
         Self::Answer { service, problem }
     }
 

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
-use stella_bundle::bundle::Bundle;
+use stella_bundle::bundle::{Bundle, BundleError};
 use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::json::{decode_base64, encode_base64};
 use stella_bundle::key::KeyDetails;
@@ -188,6 +188,14 @@ fn signature_and_certificate_as_files_need_a_time_and_a_log_all_the_same() {
     ));
     let entry =
         legacy::read_rekor_bundle(rekor_bundle(&forged.bundle).to_string().as_bytes()).unwrap();
+    // What is written is read again as it was.
+    let written = legacy::write_rekor_bundle(&entry).unwrap();
+    assert_eq!(
+        legacy::read_rekor_bundle(written.as_bytes()).unwrap(),
+        entry
+    );
+    let written = legacy::write_timestamp(&stamp);
+    assert_eq!(legacy::read_timestamp(written.as_bytes()).unwrap(), stamp);
     let logged = Pieces {
         entry: Some(entry),
         ..stamped
@@ -202,6 +210,44 @@ fn signature_and_certificate_as_files_need_a_time_and_a_log_all_the_same() {
         }),
         None
     );
+}
+
+#[test]
+fn the_timestamp_of_an_older_attestation_is_over_all_of_its_envelope() {
+    let forge = Forge::new();
+    let forged = forge.make(&form("v0.1 chain, statement, intoto 0.0.1"));
+    let (envelope, certificate) = (
+        forged.bundle["dsseEnvelope"].to_string(),
+        leaf(&forged.bundle),
+    );
+    let entry = rekor_bundle(&forged.bundle).to_string();
+    let entry = legacy::read_rekor_bundle(entry.as_bytes()).unwrap();
+    let signature = text(&forged.bundle, "/dsseEnvelope/signatures/0/sig");
+    let signature = decode_base64(&signature).unwrap();
+    let judged = |over: &[u8]| {
+        let stamp = forge::stamp(&forge.timestamping[0], over, NOW);
+        let pieces = Pieces {
+            signature: envelope.as_bytes(),
+            certificate: Some(certificate.as_bytes()),
+            timestamp: Some(&stamp),
+            entry: Some(entry.clone()),
+            ..Pieces::default()
+        };
+        let bundle = pieces.to_bundle().unwrap();
+        // No version of the format carries it.
+        assert!(matches!(
+            bundle.to_json(),
+            Err(BundleError::NotInVersion { .. })
+        ));
+        judge(&forge, &forged.policy, &bundle, ARTIFACT)
+            .verdict
+            .err()
+    };
+    assert_eq!(judged(envelope.as_bytes()), None);
+    assert!(matches!(
+        judged(&signature),
+        Some(VerifyError::Timestamp { .. })
+    ));
 }
 
 /// A simple signing payload about an image, signed and logged.

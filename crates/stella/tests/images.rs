@@ -177,6 +177,28 @@ fn a_verdict_travels_beside_its_image() {
 }
 
 #[test]
+fn older_readers_find_what_they_know_and_one_more_is_added_to_it() {
+    let Some(harbour) = Harbour::open() else {
+        return;
+    };
+    let image = format!("{}@{}", harbour.name, harbour.amd64);
+    for _ in 0..2 {
+        harbour.sign(&["--image", &image, "--also-legacy"]).ended(0);
+    }
+    let said = harbour.verify(&["--image", &image, "--json"]).ended(0);
+    let said = said.json();
+    let sources: Vec<&str> = said["attestations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| each["source"].as_str().unwrap())
+        .collect();
+    let count = |source| sources.iter().filter(|each| **each == source).count();
+    // Two statements and two simple signatures, besides those that newer readers find.
+    assert_eq!((count("fallback"), count("legacy")), (2, 4), "{sources:?}");
+}
+
+#[test]
 fn an_index_speaks_for_its_platforms_only_where_told() {
     let Some(harbour) = Harbour::open() else {
         return;

@@ -28,7 +28,7 @@ pub(super) fn establish(
     record: &mut Recorder,
 ) -> Result<Vec<UnixTime>, VerifyError> {
     // 1. What timestamp authorities say.
-    let signature = case.bundle.content.signature();
+    let stamped = case.bundle.stamped();
     for (index, response) in case.bundle.timestamps.iter().enumerate() {
         let token = match SignedTimestamp::parse(response) {
             Ok(token) => token,
@@ -39,7 +39,7 @@ pub(super) fn establish(
             }
             Err(error) => return Err(VerifyError::Timestamp { index, error }),
         };
-        match verify_token(case.trust, index, &token, signature, case.memo)? {
+        match verify_token(case.trust, index, &token, stamped, case.memo)? {
             Some(time) => record.facts.times.push(time),
             None => record.facts.ignored_timestamps += 1,
         }

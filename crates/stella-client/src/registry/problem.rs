@@ -39,6 +39,12 @@ pub enum RegistryProblem {
         /// Which.
         header: &'static str,
     },
+    /// Something else stands under a tag where signatures are kept.
+    #[error("under the tag {tag} stands something else than signatures")]
+    Occupied {
+        /// The tag.
+        tag: String,
+    },
     /// A blob has another length than was said.
     #[error("a blob of {expected} bytes came with {found}")]
     SizeMismatch {

@@ -5,6 +5,7 @@
 
 pub mod attachment;
 mod challenge;
+pub mod legacy;
 mod link;
 pub mod manifest;
 mod reference;

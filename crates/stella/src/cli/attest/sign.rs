@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use stella_attest::attach::{self, Attached};
+use stella_attest::image::Image;
+use stella_attest::legacy::{self as older, Added};
 use stella_attest::session::Session;
 use stella_attest::shelf::Shelf;
 use stella_attest::sign::{self, Message, Signed};
@@ -15,6 +17,7 @@ use stella_bundle::statement::Subject;
 use stella_bundle::verify::SctRule;
 use stella_client::tsa::Nonce;
 use stella_server::{Clock as _, SystemClock};
+use stella_wire::registry::legacy;
 
 use super::source::shelf_failure;
 use super::statements::Said;
@@ -59,6 +62,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     registry: RegistryFlags,
 
+    /// Attach it as cosign before version 3 did too, with a signature of the image itself: for container engines, OpenShift
+    /// and others that read nothing newer
+    #[arg(long, requires = "image")]
+    also_legacy: bool,
+
     /// What to say: a JSON file; `-` is standard input; may be given more than once, each with its --type
     #[arg(long, value_name = "FILE", requires = "predicate_type")]
     predicate: Vec<PathBuf>,
@@ -98,6 +106,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         images.extend(registries.resolve(image, &args.which.which()).await?);
     }
     let said = super::statements::make(&artifacts, &images, &predicates)?;
+    let older = match args.also_legacy {
+        true => Older::of(&images),
+        false => Vec::new(),
+    };
     // 2. How: the configuration, whom to believe, which services.
     let loaded = context.load(flags(&args)?)?;
     let keyless = require_keyless(&loaded, &args)?;
@@ -133,16 +145,23 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         nonce: &nonce,
         done: &|step| tracing::debug!(?step, "done"),
     };
-    let messages: Vec<Message<'_>> = said
-        .iter()
-        .map(|each| Message::Statement(&each.statement))
-        .collect();
+    let statements = said.iter().map(|each| Message::Statement(&each.statement));
+    let payloads = older.iter().map(|each| Message::Artifact(&each.payload));
+    let messages: Vec<Message<'_>> = statements.chain(payloads).collect();
     let algorithm = table::algorithm(keyless.preferred);
-    let signed = sign::sign_many(&session, &token, &messages, algorithm).await?;
+    let mut signed = sign::sign_many(&session, &token, &messages, algorithm).await?;
+    let signatures = signed.split_off(said.len());
     // 5. Keep them: here first, so that nothing is lost if a registry is away.
     let shelf = Shelf::new(places::store(args.store.clone()));
     let kept = keep(&args, &shelf, &said, &signed)?;
-    let attached = push(&registries, &said, &signed).await.map_err(|failure| {
+    let attached = async {
+        let attached = push(&registries, &said, &signed).await?;
+        if args.also_legacy {
+            push_older(&session, &registries, &said, &signed, &older, &signatures).await?;
+        }
+        Ok(attached)
+    };
+    let attached = attached.await.map_err(|failure: Failure| {
         let hint = format!(
             "nothing is lost: what was signed rests in {}; {}",
             shelf.folder().display(),
@@ -216,6 +235,67 @@ async fn push(
         .buffered(PUSHES)
         .try_collect()
         .await
+}
+
+/// What a simple signature of an image is over.
+struct Older<'a> {
+    image: &'a Image,
+    payload: Vec<u8>,
+}
+
+impl<'a> Older<'a> {
+    fn of(images: &'a [Image]) -> Vec<Self> {
+        let payload = |image: &Image| {
+            let name = image.reference.name();
+            legacy::simple_signing(&name, &image.descriptor.digest)
+        };
+        let images = images.iter();
+        images
+            .map(|image| Self {
+                payload: payload(image),
+                image,
+            })
+            .collect()
+    }
+}
+
+/// Attaches everything once more as older readers expect it, one after another: they share a manifest.
+async fn push_older(
+    session: &Session<'_>,
+    registries: &Registries,
+    said: &[Said],
+    signed: &[Signed],
+    older: &[Older<'_>],
+    signatures: &[Signed],
+) -> Result<(), Failure> {
+    let tell = |image: &Image, added| {
+        if added == Added::Contended {
+            terminal::tell(&format!(
+                "warning: others keep writing the older tags of {}: what was signed now is not among them",
+                image.reference
+            ));
+        }
+    };
+    for (said, signed) in said.iter().zip(signed) {
+        let envelope = older::envelope_bytes(&signed.bundle);
+        let (Some(image), Some(envelope)) = (&said.image, envelope) else {
+            continue;
+        };
+        let repository = registries.attestations(&image.reference)?;
+        let (digest, kind) = (&image.descriptor.digest, &said.statement.predicate_type);
+        let stamps = sign::stamp(session, &envelope).await?;
+        let envelope = (envelope, stamps.first().map(Vec::as_slice));
+        let added = older::attach_attestation(&repository, digest, &signed.bundle, envelope, kind);
+        tell(image, added.await?);
+    }
+    for (older, signed) in older.iter().zip(signatures) {
+        let image = older.image;
+        let repository = registries.attestations(&image.reference)?;
+        let (digest, payload) = (&image.descriptor.digest, &older.payload);
+        let added = older::attach_signature(&repository, digest, payload, &signed.bundle);
+        tell(image, added.await?);
+    }
+    Ok(())
 }
 
 fn subjects(said: &Said) -> Vec<Digest> {
