@@ -7,6 +7,7 @@ mod ephemeral;
 mod file;
 mod private;
 mod signer;
+pub mod stored;
 
 pub use ephemeral::EphemeralKey;
 pub use file::FileKey;

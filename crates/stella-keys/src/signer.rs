@@ -33,6 +33,11 @@ pub trait Signer: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
+    /// To open the key would take more time or memory than any honest key does.
+    #[error(
+        "the key's encryption asks for more time or memory than any key that is written honestly"
+    )]
+    Cost,
     /// The file is there already; keys are never overwritten.
     #[error("the key file {} exists already", path.display())]
     Exists {
@@ -56,6 +61,12 @@ pub enum KeyError {
         /// Where.
         path: PathBuf,
     },
+    /// The key is behind a passphrase, and there is none.
+    #[error("the key is encrypted, and no passphrase was given")]
+    PassphraseNeeded,
+    /// The passphrase is another one.
+    #[error("the passphrase of the key is wrong")]
+    PassphraseWrong,
     /// Others than the owner may read or write the file.
     #[error("the key file {} has mode {mode:03o}: only its owner may read it (chmod 600)", path.display())]
     Permissions {
@@ -64,6 +75,14 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// What should be a key is something else, or damaged.
+    #[error("expected a private key, found {0}")]
+    Text(&'static str),
+    /// A key of an algorithm, curve or size that Sigstore does not use.
+    #[error(
+        "keys of this kind are not used here: P-256, P-384, P-521, Ed25519, ML-DSA, and RSA of 2048, 3072 or 4096 bits are"
+    )]
+    UnsupportedKind,
     /// Keys of this kind are not held here, or the key is of another kind than asked for.
     #[error("a key for {} is not available here", .0.name())]
     Unsupported(KeyDetails),
