@@ -9,11 +9,11 @@ use stella_client::rekor::Rekor;
 use stella_client::tsa::{Nonce, Tsa};
 use stella_wire::transport::Transport;
 
-/// The services that a signature passes through.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The services that a signature passes through; none of them where a key alone signs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Services {
     /// Who certifies the key.
-    pub fulcio: Fulcio,
+    pub fulcio: Option<Fulcio>,
     /// Which logs record the signature.
     pub logs: Vec<Rekor>,
     /// Who stamps it.

@@ -1,4 +1,4 @@
-//! Sign a statement or an artifact keylessly: the story from a token to a bundle that a stranger accepts.
+//! Sign statements or artifacts, keyless or with a kept key: the story from a key to a bundle that a stranger accepts.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,17 @@ use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::entry::{EntryVerifier, HashedRekord, LogEntry};
 use stella_bundle::envelope::{self, Envelope, EnvelopeSignature, IN_TOTO};
 use stella_bundle::identity::Identities;
-use stella_bundle::key::KeyDetails;
+use stella_bundle::json;
+use stella_bundle::key::{KeyDetails, PublicKey};
 use stella_bundle::statement::{Statement, Subject};
 use stella_bundle::verify::{
-    Artifact, CertificateRule, IdentityRule, Policy, Verified, Verifier, VerifyError,
+    Artifact, CertificateRule, IdentityRule, KeyRule, LogRule, ManagedKey, Policy, Verified,
+    Verifier, VerifyError,
 };
 use stella_client::error::ClientError;
 use stella_client::fulcio::CertificateDemands;
 use stella_client::oidc::IdentityToken;
-use stella_keys::{EphemeralKey, KeyError, Signer as _};
+use stella_keys::{EphemeralKey, KeyError, Signer};
 
 use crate::session::{Session, Step};
 
@@ -36,6 +38,9 @@ pub enum SignError {
     /// The key could not be made or used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// No authority is known that could certify a key.
+    #[error("no certificate authority (Fulcio) to certify the key")]
+    NoAuthority,
     /// Signatures by this kind of key cannot be logged.
     #[error("signatures by {} keys cannot be logged", .0.name())]
     NotLoggable(KeyDetails),
@@ -64,128 +69,217 @@ pub struct Signed {
     pub verified: Verified,
 }
 
-/// Signs `message` with a new key that exists only during this call.
+/// Who signs.
+#[derive(Clone, Copy)]
+pub enum Signatory<'a> {
+    /// A new key that exists only during this call, certified for the identity in a token.
+    Keyless {
+        /// Who it is.
+        token: &'a IdentityToken,
+        /// The kind of key.
+        algorithm: KeyDetails,
+    },
+    /// A key that somebody keeps, certified for the identity in a token.
+    Certified {
+        /// The key.
+        key: &'a dyn Signer,
+        /// Who it is.
+        token: &'a IdentityToken,
+    },
+    /// A key that somebody keeps, and that verifiers know.
+    Managed {
+        /// The key.
+        key: &'a dyn Signer,
+    },
+}
+
+/// Signs one message.
 ///
 /// # Errors
 /// Any [`SignError`]; nothing is left behind but what the services recorded.
 pub async fn sign(
     session: &Session<'_>,
-    token: &IdentityToken,
+    signatory: Signatory<'_>,
     message: Message<'_>,
-    algorithm: KeyDetails,
 ) -> Result<Signed, SignError> {
-    // 1. A key for this signature alone, certified for the identity in the token.
-    let signer = Signer::certified(session, token, algorithm).await?;
-
-    // 2. The key signs once, and is forgotten.
-    let signature = signer.key.sign(&message.to_be_signed())?;
-    let leaf = signer.leaf;
-    drop(signer.key);
-    (session.done)(Step::Signature);
-
-    // 3. Others bear witness to it, and the bundle is closed.
-    finish(session, algorithm, &leaf, message, signature).await
+    let mut signed = sign_many(session, signatory, &[message]).await?;
+    Ok(signed.swap_remove(0))
 }
 
-/// Signs several messages with one new key and one certificate; the bundles come in the order of the messages.
+/// Signs several messages with one key, and one certificate if there is any; the bundles come in the order of the messages.
 ///
 /// # Errors
 /// Any [`SignError`]; then some of the messages may be logged already.
 pub async fn sign_many(
     session: &Session<'_>,
-    token: &IdentityToken,
+    signatory: Signatory<'_>,
     messages: &[Message<'_>],
-    algorithm: KeyDetails,
 ) -> Result<Vec<Signed>, SignError> {
-    // 1. A key for these signatures alone, certified for the identity in the token.
-    let signer = Signer::certified(session, token, algorithm).await?;
+    // 1. A key signs each; a new one is forgotten when this returns.
+    let signatures = sign_each(session, signatory, messages).await?;
 
-    // 2. The key signs each, and is forgotten.
-    let sign = |message: &Message<'_>| signer.key.sign(&message.to_be_signed());
-    let signatures = messages.iter().map(sign).collect::<Result<Vec<_>, _>>()?;
-    let leaf = signer.leaf;
-    drop(signer.key);
-    (session.done)(Step::Signature);
-
-    // 3. Others bear witness to them, side by side.
-    let finish = |(message, signature)| finish(session, algorithm, &leaf, message, signature);
-    let finishing = messages.iter().copied().zip(signatures).map(finish);
+    // 2. Others bear witness to them, side by side, and the bundles are closed.
+    let finishing = messages.iter().copied().zip(signatures.each);
+    let (details, origin) = (signatures.details, &signatures.origin);
+    let finishing =
+        finishing.map(|(message, signature)| finish(session, details, origin, message, signature));
     stream::iter(finishing)
         .buffered(AT_ONCE)
         .try_collect()
         .await
 }
 
-/// A key with its certificate, for one call.
-struct Signer {
-    key: EphemeralKey,
-    /// The certificate in DER.
-    leaf: Vec<u8>,
+/// What a key gave.
+struct Signatures {
+    details: KeyDetails,
+    origin: Origin,
+    /// One for each message, in their order.
+    each: Vec<Vec<u8>>,
 }
 
-impl Signer {
-    async fn certified(
-        session: &Session<'_>,
-        token: &IdentityToken,
-        algorithm: KeyDetails,
-    ) -> Result<Self, SignError> {
-        if algorithm.hash().is_none() {
-            return Err(SignError::NotLoggable(algorithm));
+async fn sign_each(
+    session: &Session<'_>,
+    signatory: Signatory<'_>,
+    messages: &[Message<'_>],
+) -> Result<Signatures, SignError> {
+    // 1. The key: a new one for this call alone, or the one that is kept.
+    let new;
+    let (key, token): (&dyn Signer, _) = match signatory {
+        Signatory::Keyless { token, algorithm } => {
+            new = EphemeralKey::generate(algorithm)?;
+            (&new, Some(token))
         }
-        let key = EphemeralKey::generate(algorithm)?;
-        (session.done)(Step::Key);
-        let demands = CertificateDemands {
-            trust: session.trust,
-            root_bundle: session.root_bundle,
-            sct: session.sct,
-            now: (session.now)(),
-        };
-        let fulcio = &session.services.fulcio;
-        let certificate = fulcio
-            .certificate(session.transport, &key, token, &demands)
-            .await?;
-        (session.done)(Step::Certificate);
-        let leaf = certificate.leaf.der().to_vec();
-        Ok(Self { key, leaf })
+        Signatory::Certified { key, token } => (key, Some(token)),
+        Signatory::Managed { key } => (key, None),
+    };
+    let details = key.details();
+    let is_logged = token.is_some() || !session.services.logs.is_empty();
+    if is_logged && details.hash().is_none() {
+        return Err(SignError::NotLoggable(details));
     }
+    (session.done)(Step::Key);
+
+    // 2. By what it is known: a certificate for an identity, or itself.
+    let origin = match token {
+        Some(token) => certify(session, key, token).await?,
+        None => Origin::Key(key.public_key().clone()),
+    };
+
+    // 3. It signs each.
+    let sign = |message: &Message<'_>| {
+        let message = message.to_be_signed();
+        let signature = key.sign(&message)?;
+        // A device or a service may do something else than it was asked for.
+        let verified = key.public_key().verify_as(details, &message, &signature);
+        verified.map_err(|_| KeyError::WrongSignature)?;
+        Ok(signature)
+    };
+    let each = messages.iter().map(sign);
+    let each = each.collect::<Result<Vec<_>, KeyError>>()?;
+    (session.done)(Step::Signature);
+    Ok(Signatures {
+        details,
+        origin,
+        each,
+    })
+}
+
+/// With what a verifier will verify.
+enum Origin {
+    /// A certificate in DER.
+    Certificate(Vec<u8>),
+    /// A key that the verifier has.
+    Key(PublicKey),
+}
+
+impl Origin {
+    /// Returns the name by which bundle and envelope hint at a key; empty for a certificate.
+    fn hint(&self) -> String {
+        match self {
+            Self::Certificate(_) => String::new(),
+            Self::Key(key) => json::encode_base64(&key.key_id()),
+        }
+    }
+}
+
+/// Has the key certified for the identity in a token.
+async fn certify(
+    session: &Session<'_>,
+    key: &dyn Signer,
+    token: &IdentityToken,
+) -> Result<Origin, SignError> {
+    let demands = CertificateDemands {
+        trust: session.trust,
+        root_bundle: session.root_bundle,
+        sct: session.sct,
+        now: (session.now)(),
+    };
+    let fulcio = session.services.fulcio.as_ref();
+    let fulcio = fulcio.ok_or(SignError::NoAuthority)?;
+    let certificate = fulcio
+        .certificate(session.transport, key, token, &demands)
+        .await?;
+    (session.done)(Step::Certificate);
+    Ok(Origin::Certificate(certificate.leaf.der().to_vec()))
 }
 
 /// From a signature to a bundle that a stranger accepts.
 async fn finish(
     session: &Session<'_>,
-    algorithm: KeyDetails,
-    leaf: &[u8],
+    details: KeyDetails,
+    origin: &Origin,
     message: Message<'_>,
     signature: Vec<u8>,
 ) -> Result<Signed, SignError> {
     // 1. Others bear witness to it: at what time, and in the open.
-    let hash = algorithm.hash().ok_or(SignError::NotLoggable(algorithm))?;
-    let record = HashedRekord {
-        digest: hash.digest(&message.to_be_signed()),
-        signature: signature.clone(),
-        verifier: EntryVerifier::Certificate(leaf.to_vec()),
-        details: algorithm,
-    };
+    let record = record(session, details, origin, message, &signature);
     let (timestamps, entries) =
-        tokio::try_join!(stamp(session, &signature), log(session, &record))?;
+        tokio::try_join!(stamp(session, &signature), log(session, record.as_ref()))?;
     (session.done)(Step::Witnessed);
 
     // 2. The bundle, verified as a stranger would verify it before it leaves.
     let bundle = Bundle {
         version: stella_bundle::bundle::Version::V0_3,
-        key: KeyMaterial::Certificates(vec![leaf.to_vec()]),
+        key: match origin {
+            Origin::Certificate(leaf) => KeyMaterial::Certificates(vec![leaf.clone()]),
+            Origin::Key(_) => KeyMaterial::PublicKey {
+                hint: origin.hint(),
+            },
+        },
         entries,
         timestamps,
         stamped: None,
-        content: message.to_content(hash, signature),
+        content: message.to_content(details, origin, signature),
     };
     let bytes = bundle.to_json()?;
-    let verified = self_check(session, message, &bytes)?;
+    let verified = self_check(session, details, origin, message, &bytes)?;
     (session.done)(Step::Verified);
     Ok(Signed {
         bundle,
         bytes,
         verified,
+    })
+}
+
+/// Returns what logs are told; none where none is.
+fn record(
+    session: &Session<'_>,
+    details: KeyDetails,
+    origin: &Origin,
+    message: Message<'_>,
+    signature: &[u8],
+) -> Option<HashedRekord> {
+    let hash = details
+        .hash()
+        .filter(|_| !session.services.logs.is_empty())?;
+    Some(HashedRekord {
+        digest: hash.digest(&message.to_be_signed()),
+        signature: signature.to_vec(),
+        verifier: match origin {
+            Origin::Certificate(leaf) => EntryVerifier::Certificate(leaf.clone()),
+            Origin::Key(key) => EntryVerifier::PublicKey(key.spki().to_vec()),
+        },
+        details,
     })
 }
 
@@ -197,10 +291,16 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn to_content(self, hash: DigestAlgorithm, signature: Vec<u8>) -> Content {
+    fn to_content(self, details: KeyDetails, origin: &Origin, signature: Vec<u8>) -> Content {
         match self {
             Self::Artifact(bytes) => Content::Message {
-                digest: Some(hash.digest(bytes)),
+                // A hint; where the whole message is signed, it is that of the hash that everyone knows.
+                digest: Some(
+                    details
+                        .hash()
+                        .unwrap_or(DigestAlgorithm::Sha256)
+                        .digest(bytes),
+                ),
                 signature,
             },
             Self::Statement(statement) => Content::Envelope(Envelope {
@@ -208,7 +308,7 @@ impl<'a> Message<'a> {
                 payload_type: IN_TOTO.to_owned(),
                 signatures: vec![EnvelopeSignature {
                     sig: signature,
-                    keyid: String::new(),
+                    keyid: origin.hint(),
                 }],
             }),
         }
@@ -229,8 +329,14 @@ pub async fn stamp(session: &Session<'_>, bytes: &[u8]) -> Result<Vec<Vec<u8>>, 
     Ok(responses)
 }
 
-async fn log(session: &Session<'_>, record: &HashedRekord) -> Result<Vec<LogEntry>, ClientError> {
+async fn log(
+    session: &Session<'_>,
+    record: Option<&HashedRekord>,
+) -> Result<Vec<LogEntry>, ClientError> {
     let mut entries = Vec::new();
+    let Some(record) = record else {
+        return Ok(entries);
+    };
     for log in &session.services.logs {
         let now = (session.now)();
         entries.push(
@@ -245,17 +351,34 @@ async fn log(session: &Session<'_>, record: &HashedRekord) -> Result<Vec<LogEntr
 /// it came.
 fn self_check(
     session: &Session<'_>,
+    details: KeyDetails,
+    origin: &Origin,
     message: Message<'_>,
     bytes: &[u8],
 ) -> Result<Verified, SignError> {
-    let rule = IdentityRule::Given(Identities::AnyoneUnsafe);
-    let rule = CertificateRule {
-        sct: session.sct,
-        ..CertificateRule::strict(rule)
-    };
-    let policy = Policy {
-        certificates: Some(rule),
-        keys: None,
+    let policy = match origin {
+        Origin::Certificate(_) => Policy {
+            certificates: Some(CertificateRule {
+                sct: session.sct,
+                ..CertificateRule::strict(IdentityRule::Given(Identities::AnyoneUnsafe))
+            }),
+            keys: None,
+        },
+        Origin::Key(key) => {
+            let key = ManagedKey {
+                scheme: Some(details.scheme()),
+                ..key.clone().into()
+            };
+            let mut rule = KeyRule::strict(vec![key]);
+            // Whether it is logged was the caller's choice; what is there is verified.
+            if session.services.logs.is_empty() {
+                rule.evidence.log = LogRule::WithoutLogUnsafe;
+            }
+            Policy {
+                certificates: None,
+                keys: Some(rule),
+            }
+        }
     };
     let bundle = Bundle::parse(bytes)?;
     let subject = |statement: &Statement| statement.subject.first().map(Subject::digests);

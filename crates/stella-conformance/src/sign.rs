@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use stella_attest::session::{Services, Session};
-use stella_attest::sign::{self, Message};
+use stella_attest::sign::{self, Message, Signatory};
 use stella_bundle::key::KeyDetails;
 use stella_bundle::signing_config::SigningConfig;
 use stella_bundle::statement::Statement;
@@ -96,7 +96,11 @@ async fn sign(args: &Args) -> Result<(), Failure> {
     } else {
         Message::Artifact(&bytes)
     };
-    let signed = sign::sign(&session, &token, message, KeyDetails::EcdsaP256Sha256).await?;
+    let signatory = Signatory::Keyless {
+        token: &token,
+        algorithm: KeyDetails::EcdsaP256Sha256,
+    };
+    let signed = sign::sign(&session, signatory, message).await?;
     std::fs::write(&args.bundle, &signed.bytes).map_err(|error| Failure::File {
         path: args.bundle.clone(),
         error,
@@ -110,7 +114,7 @@ fn services(config: &SigningConfig, now: UnixTime) -> Result<Services, Failure> 
     let logs = config.logs(now)?;
     let stamping = config.timestamp_authorities(now)?;
     Ok(Services {
-        fulcio: Fulcio::new(&fulcio.url),
+        fulcio: Some(Fulcio::new(&fulcio.url)),
         logs: logs.iter().map(|each| Rekor::new(&each.url)).collect(),
         timestamp_authorities: stamping.iter().map(|each| Tsa::new(&each.url)).collect(),
     })

@@ -6,6 +6,7 @@
 mod ephemeral;
 mod file;
 mod private;
+pub mod reference;
 mod signer;
 pub mod stored;
 

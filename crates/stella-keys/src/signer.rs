@@ -83,6 +83,9 @@ pub enum KeyError {
         "keys of this kind are not used here: P-256, P-384, P-521, Ed25519, ML-DSA, and RSA of 2048, 3072 or 4096 bits are"
     )]
     UnsupportedKind,
+    /// What the key gave does not verify by its own public half.
+    #[error("the key gave a signature that its own public half does not verify")]
+    WrongSignature,
     /// Keys of this kind are not held here, or the key is of another kind than asked for.
     #[error("a key for {} is not available here", .0.name())]
     Unsupported(KeyDetails),

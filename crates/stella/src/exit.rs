@@ -24,6 +24,10 @@ use stella_policy::policy::Policy;
 pub(crate) const TOKEN: u8 = 32;
 /// The signing key cannot be used.
 pub(crate) const KEY: u8 = 40;
+/// The passphrase or PIN of the key is wrong or missing.
+pub(crate) const KEY_PIN: u8 = 41;
+/// There is no such key.
+pub(crate) const KEY_ABSENT: u8 = 43;
 /// The network is needed, and `--offline` forbids it.
 pub(crate) const NETWORK_NEEDED: u8 = 50;
 
@@ -291,7 +295,10 @@ impl From<SignError> for Failure {
                 Self::new(code, format!("the finished bundle does not verify: {error}"))
                     .hint("the services and the trusted root do not belong together: see `stella config show`")
             }
-            SignError::Key(error) => Self::new(KEY, error.to_string()),
+            SignError::Key(error) => crate::key::failure(&error),
+            SignError::NotLoggable(_) => Self::new(KEY, error.to_string())
+                .hint("a log takes signatures over digests only: sign without --log, or with an ECDSA, Ed25519 or RSA key")
+                .page("signing-key"),
             error => Self::new(INTERNAL, error.to_string()),
         }
     }

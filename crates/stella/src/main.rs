@@ -4,6 +4,7 @@ mod artifact;
 mod cli;
 mod config;
 mod exit;
+mod key;
 mod local;
 mod output;
 mod places;

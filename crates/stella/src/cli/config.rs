@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{Flags, Loaded, Mode, show};
+use crate::config::{Flags, show};
 use crate::exit::{self, Failure};
 use crate::terminal;
 
@@ -26,9 +26,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, Failure> {
     let loaded = context.load(Flags::default())?;
-    if let Command::Check(_) = command {
-        require_usable(&loaded)?;
-    }
     match command {
         Command::Show(args) if args.json => terminal::say_json(&show::json(&loaded)),
         Command::Show(_) => terminal::say(show::text(&loaded).trim_end()),
@@ -54,16 +51,8 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// Refuses what every use would refuse.
-fn require_usable(loaded: &Loaded) -> Result<(), Failure> {
-    match loaded.meant.mode {
-        Mode::Key => Err(key_mode_is_missing()),
-        Mode::Keyless => Ok(()),
-    }
-}
-
-/// Refuses `mode: key`.
-pub(crate) fn key_mode_is_missing() -> Failure {
-    Failure::usage("signer.signing.mode is key: signing with a managed key is not built in yet")
-        .hint("sign keyless with --keyless, or set the mode to keyless")
+/// Says that `mode: key` needs a key.
+pub(crate) fn key_mode_needs_a_key() -> Failure {
+    Failure::usage("signer.signing.mode is key, and no key was named")
+        .hint("name it with --key KEY, or sign keyless with --keyless")
 }

@@ -2,11 +2,13 @@
 
 mod airgap;
 mod attest;
+mod blob;
 mod completion;
 pub(crate) mod config;
 mod demo;
 mod gate;
 mod identity;
+mod key;
 mod log;
 mod login;
 mod logout;
@@ -57,7 +59,7 @@ Examples:
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
 
 Exit codes: 0 passed, 1 failed otherwise, 2 usage, 10-13 nothing that matches, 20-25 refused,
-30-32 a service or the token, 40 the signing key (docs/reference/exit-codes.md).";
+30-32 a service or the token, 40-43 the signing key (docs/reference/exit-codes.md).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -67,6 +69,9 @@ enum Command {
     /// Sign, verify, inspect and export attestations
     #[command(subcommand)]
     Attest(attest::Command),
+    // Without a line here, the help is all that the arguments say of themselves.
+    #[command(name = "attest-blob")]
+    AttestBlob(blob::attest::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Show or check the configuration
@@ -74,13 +79,19 @@ enum Command {
     Config(config::Command),
     /// Tell the whole story on this machine: sign, verify, stop the instance, verify offline, change a byte
     Demo(demo::Args),
+    #[command(name = "generate-key-pair", hide = true)]
+    GenerateKeyPair(key::generate::Args),
     /// Identity tokens of the local instance
     #[command(subcommand)]
     Identity(identity::Command),
+    #[command(name = "import-key-pair", hide = true)]
+    ImportKeyPair(key::import::Args),
+    /// Keys that people keep: make, import, show
+    #[command(subcommand)]
+    Key(key::Command),
     /// Look into the instance's logs
     #[command(subcommand)]
     Log(log::Command),
-    // Without a line here, the help is all that the arguments say of themselves.
     Login(login::Args),
     Logout(logout::Args),
     /// Copy images with all that is attached to them: to another place, into a file, out of one
@@ -89,12 +100,17 @@ enum Command {
     /// Check, test and explain policies
     #[command(subcommand)]
     Policy(policy::Command),
+    #[command(name = "public-key", hide = true)]
+    PublicKey(key::public::Args),
     /// Serve a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority
     Serve(serve::Args),
+    #[command(name = "sign-blob")]
+    SignBlob(blob::sign::Args),
     /// Choose and show whom to believe
     #[command(subcommand)]
     Trust(trust::Command),
     /// Answer whether files may be released: attested by someone who may, as a policy asks
+    #[command(aliases = ["verify-blob", "verify-blob-attestation"])]
     Verify(Box<verify::Args>),
 }
 
@@ -149,19 +165,25 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Airgap(command) => wait(airgap::run(&context, command)),
         Command::Attest(command) => attest::run(&context, command),
+        Command::AttestBlob(args) => wait(blob::attest::run(&context, args)),
         Command::Completion(args) => {
             completion::run(&args);
             Ok(exit::OK)
         }
         Command::Config(command) => config::run(&context, &command),
         Command::Demo(args) => wait(demo::run(args)),
+        Command::GenerateKeyPair(args) => key::generate::run(&args, "cosign"),
         Command::Identity(command) => wait(identity::run(command)),
+        Command::ImportKeyPair(args) => key::import::run(&args, "import-cosign"),
+        Command::Key(command) => key::run(command),
         Command::Log(command) => wait(log::run(command)),
         Command::Login(args) => wait(login::run(args)),
         Command::Logout(args) => logout::run(args),
         Command::Mirror(command) => wait(mirror::run(&context, command)),
         Command::Policy(command) => policy::run(&context, command),
+        Command::PublicKey(args) => key::public::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::SignBlob(args) => wait(blob::sign::run(&context, args)),
         Command::Trust(command) => wait(trust::run(command)),
         Command::Verify(args) => verify::run(&context, &args),
     }

@@ -6,14 +6,15 @@ mod inspect;
 mod list;
 mod prune;
 mod sign;
+pub(super) mod signing;
 pub(super) mod source;
-mod statements;
+pub(super) mod statements;
 mod table;
 mod verify;
 
 use clap::Subcommand;
 
-pub(super) use sign::nonce;
+pub(super) use signing::nonce;
 
 use stella_bundle::predicate::PredicateType;
 

@@ -14,20 +14,17 @@ use stella_attest::shelf::Shelf;
 use stella_attest::sign::{self, Message, Signed};
 use stella_bundle::digest::Digest;
 use stella_bundle::statement::Subject;
-use stella_bundle::verify::SctRule;
-use stella_client::tsa::Nonce;
 use stella_server::{Clock as _, SystemClock};
 use stella_wire::registry::legacy;
 
+use super::signing::SigningFlags;
 use super::source::shelf_failure;
 use super::statements::Said;
-use super::table::{self, Place, Table};
 use crate::artifact::Artifact;
 use crate::cli::Context;
-use crate::config::{Flags, Key, Keyless, Loaded, Mode, SctCheck, TrustElsewhere};
 use crate::exit::{self, Failure};
 use crate::registry::{Registries, RegistryFlags, WhichFlags};
-use crate::{places, terminal, token};
+use crate::{places, terminal};
 
 /// So many attestations are pushed at once.
 const PUSHES: usize = 8;
@@ -42,11 +39,11 @@ const PUSHES: usize = 8;
 Examples:
   stella attest sign --keyless --artifact sha256:…
   stella attest sign --keyless --artifact ./app --predicate verdict.json --type verdict --bundle app.sigstore.json
-  stella attest sign --keyless --image registry.example/app@sha256:… --predicate verdict.json --type verdict")]
+  stella attest sign --keyless --image registry.example/app@sha256:… --predicate verdict.json --type verdict
+  stella attest sign --key stella.key --log --artifact ./app --predicate verdict.json --type verdict")]
 pub(crate) struct Args {
-    /// Sign with a key for this signature alone, certified for the identity in a token
-    #[arg(long)]
-    keyless: bool,
+    #[command(flatten)]
+    signing: SigningFlags,
 
     /// The artifact: a file, or its digest as sha256:HEX
     #[arg(long, value_name = "ARTIFACT", required_unless_present = "image")]
@@ -75,16 +72,9 @@ pub(crate) struct Args {
     #[arg(long = "type", value_name = "TYPE", requires = "predicate")]
     predicate_type: Vec<String>,
 
-    /// The identity token, or @FILE, or `-` for standard input
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    identity_token: Option<String>,
-
     /// Write the bundle to this file too
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
-
-    #[command(flatten)]
-    place: Place,
 
     /// The folder of attestations on this machine
     #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
@@ -110,48 +100,16 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         true => Older::of(&images),
         false => Vec::new(),
     };
-    // 2. How: the configuration, whom to believe, which services.
-    let loaded = context.load(flags(&args)?)?;
-    let keyless = require_keyless(&loaded, &args)?;
-    if keyless.sct == SctCheck::SkipWhenSigning {
-        terminal::tell(&format!(
-            "note: {} is false: a certificate without an SCT is taken, which verifiers refuse",
-            Key::CertificateRequireSct.path()
-        ));
-    }
-    let table = Table::lay(&args.place, keyless).await?;
-    let material = &table.material;
-    let trust = material.prepare();
-    let root_bundle = keyless
-        .root_bundle
-        .as_deref()
-        .map(table::read_root_bundle)
-        .transpose()?;
-    // 3. Who: the identity token.
-    let now = SystemClock.now();
-    let token =
-        token::acquire(&loaded, table.transport.as_ref(), table.local.as_ref(), now).await?;
-    // 4. The story.
-    let session = Session {
-        transport: table.transport.as_ref(),
-        services: table::services(keyless, material, now)?,
-        trust: &trust,
-        sct: match keyless.sct {
-            SctCheck::Require => SctRule::Require,
-            SctCheck::SkipWhenSigning => SctRule::WithoutSctUnsafe,
-        },
-        root_bundle: root_bundle.as_deref(),
-        now: &|| SystemClock.now(),
-        nonce: &nonce,
-        done: &|step| tracing::debug!(?step, "done"),
-    };
+    // 2. How, and who.
+    let prepared = args.signing.prepare(context).await?;
+    let session = prepared.session();
+    // 3. The story.
     let statements = said.iter().map(|each| Message::Statement(&each.statement));
     let payloads = older.iter().map(|each| Message::Artifact(&each.payload));
     let messages: Vec<Message<'_>> = statements.chain(payloads).collect();
-    let algorithm = table::algorithm(keyless.preferred);
-    let mut signed = sign::sign_many(&session, &token, &messages, algorithm).await?;
+    let mut signed = sign::sign_many(&session, prepared.signatory()?, &messages).await?;
     let signatures = signed.split_off(said.len());
-    // 5. Keep them: here first, so that nothing is lost if a registry is away.
+    // 4. Keep them: here first, so that nothing is lost if a registry is away.
     let shelf = Shelf::new(places::store(args.store.clone()));
     let kept = keep(&args, &shelf, &said, &signed)?;
     let attached = async {
@@ -173,7 +131,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         failure.hint(hint)
     })?;
     report(&args, &said, &signed, &kept, &attached);
-    table.clear();
+    prepared.clear();
     Ok(exit::OK)
 }
 
@@ -301,39 +259,6 @@ async fn push_older(
 fn subjects(said: &Said) -> Vec<Digest> {
     let subjects = said.statement.subject.iter();
     subjects.flat_map(Subject::digests).collect()
-}
-
-fn flags(args: &Args) -> Result<Flags, Failure> {
-    let is_given = args.place.trust_config.is_some() || args.place.dir.is_some();
-    Ok(Flags {
-        identity_token: args.identity_token.clone().map(zeroize::Zeroizing::new),
-        trust_elsewhere: if is_given {
-            TrustElsewhere::Given
-        } else {
-            TrustElsewhere::None
-        },
-        ..Flags::default()
-    })
-}
-
-fn require_keyless<'a>(loaded: &'a Loaded, args: &Args) -> Result<&'a Keyless, Failure> {
-    let keyless = &loaded.meant.keyless;
-    if !args.keyless && loaded.meant.mode == Mode::Key {
-        return Err(crate::cli::config::key_mode_is_missing());
-    }
-    if !keyless.is_enabled {
-        return Err(Failure::usage(
-            "keyless signing is switched off (signer.signing.keyless.enabled)",
-        ));
-    }
-    Ok(keyless)
-}
-
-/// A random nonce; without randomness no key could have been made before it.
-pub(crate) fn nonce() -> Nonce {
-    let mut bytes = [0; 8];
-    let _ = getrandom::fill(&mut bytes);
-    Nonce(bytes)
 }
 
 fn report(

@@ -15,19 +15,19 @@ use crate::exit::Failure;
 const MAX_PREDICATE: usize = 64 << 20;
 
 /// What to say, as a URI and a value.
-pub(super) struct Predicate {
+pub(in crate::cli) struct Predicate {
     uri: String,
     value: Value,
 }
 
 /// A statement, and the image that it is to be attached to.
-pub(super) struct Said {
-    pub(super) statement: Statement,
-    pub(super) image: Option<Image>,
+pub(in crate::cli) struct Said {
+    pub(in crate::cli) statement: Statement,
+    pub(in crate::cli) image: Option<Image>,
 }
 
 /// Reads the predicates; without one the statement says that something was signed.
-pub(super) fn read(paths: &[PathBuf], types: &[String]) -> Result<Vec<Predicate>, Failure> {
+pub(in crate::cli) fn read(paths: &[PathBuf], types: &[String]) -> Result<Vec<Predicate>, Failure> {
     if paths.len() != types.len() {
         return Err(Failure::usage(format!(
             "{} predicates and {} types: each --predicate has its --type",
@@ -51,7 +51,7 @@ pub(super) fn read(paths: &[PathBuf], types: &[String]) -> Result<Vec<Predicate>
 }
 
 /// Makes the statements: each predicate about all artifacts together, and about each image.
-pub(super) fn make(
+pub(in crate::cli) fn make(
     artifacts: &[Artifact],
     images: &[Image],
     predicates: &[Predicate],

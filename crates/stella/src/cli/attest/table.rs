@@ -140,7 +140,7 @@ pub(super) fn services(
         }
     };
     Ok(Services {
-        fulcio: Fulcio::new(&fulcio),
+        fulcio: Some(Fulcio::new(&fulcio)),
         logs: logs.iter().map(|url| Rekor::new(url)).collect(),
         timestamp_authorities: stamping.iter().map(|url| Tsa::new(url)).collect(),
     })

@@ -11,7 +11,7 @@ use serde_json::Value;
 use stella_attest::file;
 use stella_attest::session::{Services, Session};
 use stella_attest::shelf::{Shelf, Stored};
-use stella_attest::sign::{self, Signed};
+use stella_attest::sign::{self, Message, Signatory, Signed};
 use stella_attest::verify::{Answer, Candidate, Gate, Question, Source};
 use stella_bundle::attestation_set::{self, AttestationSet, TrustedRootCopy};
 use stella_bundle::bundle::MAX_BUNDLE;
@@ -281,7 +281,7 @@ async fn sign_verdict(
     let session = Session {
         transport: sigstore,
         services: Services {
-            fulcio: Fulcio::new(URL),
+            fulcio: Some(Fulcio::new(URL)),
             logs: vec![Rekor::new(URL)],
             timestamp_authorities: vec![Tsa::new(&format!("{URL}/api/v1/timestamp"))],
         },
@@ -292,13 +292,11 @@ async fn sign_verdict(
         nonce: &super::attest::nonce,
         done: &|step| tracing::debug!(?step, "done"),
     };
-    Ok(sign::sign(
-        &session,
-        &token,
-        sign::Message::Statement(statement),
-        KeyDetails::EcdsaP256Sha256,
-    )
-    .await?)
+    let signatory = Signatory::Keyless {
+        token: &token,
+        algorithm: KeyDetails::EcdsaP256Sha256,
+    };
+    Ok(sign::sign(&session, signatory, Message::Statement(statement)).await?)
 }
 
 /// Returns what anyone asks who knows who may sign: a verdict of the demo's own subject.

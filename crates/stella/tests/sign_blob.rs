@@ -1,0 +1,244 @@
+//! Keys that people keep sign files: made here or brought along, verified here and by openssl, logged where that is asked.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic and speak"
+)]
+
+mod desk;
+
+use std::fs;
+use std::process::Command;
+
+use desk::{Desk, Said, says};
+
+/// A desk with a file to sign and a passphrase in another.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("app", "an artifact");
+    desk.write("passphrase", "open sesame\n");
+    desk
+}
+
+fn make(desk: &Desk, algorithm: &str, name: &str) {
+    let arguments = [
+        "key",
+        "generate",
+        "--algorithm",
+        algorithm,
+        "--output",
+        name,
+    ];
+    run(desk, &arguments).ended(0);
+}
+
+/// Runs a command that is told the passphrase.
+fn run(desk: &Desk, arguments: &[&str]) -> Said {
+    let told = ["--passphrase-file", "passphrase"];
+    desk.run(arguments.iter().chain(&told))
+}
+
+fn openssl(desk: &Desk, arguments: &str) -> bool {
+    let output = Command::new("openssl")
+        .args(arguments.split_whitespace())
+        .current_dir(desk.path("."))
+        .output();
+    output.unwrap().status.success()
+}
+
+fn has_openssl() -> bool {
+    let is_here = Command::new("openssl").arg("version").output().is_ok();
+    if !is_here {
+        println!("openssl is not installed: what it says is left out");
+    }
+    is_here
+}
+
+#[test]
+fn every_kind_of_key_signs_files_that_are_verified_here_and_by_openssl() {
+    let desk = desk();
+    for algorithm in [
+        "ecdsa-p256",
+        "ecdsa-p384",
+        "ecdsa-p521",
+        "ed25519",
+        "ml-dsa-65",
+        "rsa-3072",
+    ] {
+        make(&desk, algorithm, algorithm);
+        let (private, public) = (format!("{algorithm}.key"), format!("{algorithm}.pub"));
+        let sign = [
+            "sign-blob",
+            "app",
+            "--key",
+            &private,
+            "--output-signature",
+            "app.sig",
+        ];
+        let said = run(&desk, &sign).ended(0);
+        says(&said.out, &["signed app", "app.sigstore.json"]);
+        // No trust root was chosen, and none is needed.
+        desk.run(["verify", "app", "--key", &public]).ended(0);
+        desk.run(["verify-blob", "--key", &public, "app"]).ended(0);
+        let other = desk.write("other", "another artifact");
+        let bundle = ["--bundle", "app.sigstore.json"];
+        let verify = ["verify", &other, "--key", &public];
+        desk.run(verify.iter().chain(&bundle)).ended(12);
+        if !has_openssl() || algorithm == "ml-dsa-65" {
+            continue;
+        }
+        openssl(&desk, "base64 -d -in app.sig -out app.raw -A");
+        let hash = match algorithm {
+            "ecdsa-p384" => "sha384",
+            "ecdsa-p521" => "sha512",
+            _ => "sha256",
+        };
+        let verify = match algorithm {
+            "ed25519" => {
+                format!("pkeyutl -verify -pubin -inkey {public} -rawin -in app -sigfile app.raw")
+            }
+            _ => format!("dgst -{hash} -verify {public} -signature app.raw app"),
+        };
+        assert!(openssl(&desk, &verify), "{algorithm}");
+    }
+}
+
+#[test]
+fn a_key_that_was_brought_along_signs_as_the_documents_say() {
+    let desk = desk();
+    if !has_openssl() {
+        return;
+    }
+    for (make, name) in [
+        ("genrsa -traditional -out key.pem 3072", "rsa"),
+        (
+            "ecparam -genkey -name prime256v1 -noout -out key.pem",
+            "ecdsa",
+        ),
+        ("genpkey -algorithm ED25519 -out key.pem", "ed25519"),
+    ] {
+        assert!(openssl(&desk, make), "{name}");
+        run(&desk, &["import-key-pair", "--key", "key.pem"]).ended(0);
+        run(&desk, &["sign-blob", "--key", "import-cosign.key", "app"]).ended(0);
+        desk.run(["verify-blob", "--key", "import-cosign.pub", "app"])
+            .ended(0);
+        // The public half is openssl's own.
+        assert!(openssl(&desk, "pkey -in key.pem -pubout -out key.pub"));
+        let read = |path: &str| fs::read(desk.path(path)).unwrap();
+        assert_eq!(read("key.pub"), read("import-cosign.pub"), "{name}");
+        for path in ["import-cosign.key", "import-cosign.pub"] {
+            fs::remove_file(desk.path(path)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_cannot_sign_says_why_and_writes_nothing() {
+    let desk = desk();
+    make(&desk, "ecdsa-p256", "release");
+    desk.write("wrong", "open barley");
+    let wrong = ["--key", "release.key", "--passphrase-file", "wrong"];
+    let rows: [(&[&str], i32, &[&str]); 7] = [
+        (
+            &wrong,
+            41,
+            &["passphrase of the key is wrong", "not tried again"],
+        ),
+        (&["--key", "release.key"], 41, &["--passphrase-file"]),
+        (&["--key", "absent.key"], 43, &["no key file absent.key"]),
+        (&["--key", "env:ABSENT"], 43, &["no variable ABSENT"]),
+        (
+            &["--key", "release.pub"],
+            40,
+            &["a public key where a private one"],
+        ),
+        (&["--key", "app"], 40, &["no private key"]),
+        (
+            &["--key", "awskms:///alias/x"],
+            2,
+            &["awskms", "env:VARIABLE"],
+        ),
+    ];
+    for (arguments, code, words) in rows {
+        let said = desk.run(["sign-blob", "app"].iter().chain(arguments));
+        says(&said.ended(code).err, words);
+    }
+    assert!(!desk.path("app.sigstore.json").exists());
+    // No key is overwritten.
+    let before = fs::read(desk.path("release.key")).unwrap();
+    let again = run(&desk, &["key", "generate", "--output", "release"]).ended(40);
+    says(&again.err, &["is there already", "--output"]);
+    assert_eq!(fs::read(desk.path("release.key")).unwrap(), before);
+    // Without a terminal nobody can be asked.
+    let said = desk.run(["key", "generate", "--output", "more"]).ended(2);
+    says(
+        &said.err,
+        &["--passphrase-file", "--insecure-no-passphrase"],
+    );
+    assert!(!desk.path("more.key").exists());
+}
+
+#[test]
+fn a_statement_about_a_file_by_a_key_meets_a_policy() {
+    let desk = desk();
+    make(&desk, "ecdsa-p256", "release");
+    desk.write("predicate.json", r#"{"ready": true}"#);
+    let said = [
+        "--predicate",
+        "predicate.json",
+        "--type",
+        "https://example.com/ready",
+    ];
+    let attest = ["attest-blob", "app", "--key", "release.key"];
+    run(&desk, &[&attest, &said[..]].concat()).ended(0);
+    let verify = |condition: &str| {
+        desk.run([
+            "verify",
+            "app",
+            "--key",
+            "release.pub",
+            "--require",
+            condition,
+        ])
+    };
+    verify("https://example.com/ready:/ready=true").ended(0);
+    verify("https://example.com/ready:/ready=false").ended(22);
+    verify("https://example.com/other").ended(21);
+}
+
+#[test]
+fn a_key_is_logged_and_stamped_where_that_is_asked_for() {
+    let mut desk = Desk::serving();
+    desk.write("app", "an artifact");
+    desk.write("passphrase", "open sesame");
+    for algorithm in ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048"] {
+        make(&desk, algorithm, algorithm);
+        let private = format!("{algorithm}.key");
+        let said = run(
+            &desk,
+            &["sign-blob", "app", "--key", &private, "--log", "--json"],
+        );
+        let said = said.ended(0).json();
+        assert!(said["signed"][0]["log"]["index"].is_u64(), "{said}");
+        fs::rename(
+            desk.path("app.sigstore.json"),
+            desk.path(&format!("{algorithm}.json")),
+        )
+        .unwrap();
+    }
+    make(&desk, "ml-dsa-65", "ml-dsa-65");
+    let said = run(
+        &desk,
+        &["sign-blob", "app", "--key", "ml-dsa-65.key", "--log"],
+    )
+    .ended(40);
+    says(&said.err, &["cannot be logged", "without --log"]);
+    desk.stop();
+    for algorithm in ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048"] {
+        let (public, bundle) = (format!("{algorithm}.pub"), format!("{algorithm}.json"));
+        let verify = ["verify", "app", "--key", &public, "--bundle", &bundle];
+        let asked = ["--require-rekor", "--require-timestamp"];
+        desk.run(verify.iter().chain(&asked)).ended(0);
+    }
+}
