@@ -420,7 +420,11 @@ fn content(
 ) -> Result<Content, BundleError> {
     match (message, envelope) {
         (Some(message), None) => {
-            let digest = message.message_digest.map(noted_digest).transpose()?;
+            // cosign writes an empty one where a key signs the message itself.
+            let is_noted =
+                |words: &DigestWords| !words.algorithm.is_empty() || !words.digest.is_empty();
+            let noted = message.message_digest.filter(is_noted);
+            let digest = noted.map(noted_digest).transpose()?;
             Ok(Content::Message {
                 digest,
                 signature: message.signature,
@@ -455,6 +459,25 @@ mod tests {
     fn a_bundle_is_written_as_it_was_read() {
         let bundle = Bundle::parse(MINIMAL.as_bytes()).unwrap();
         assert_eq!(Bundle::parse(&bundle.to_json().unwrap()).unwrap(), bundle);
+    }
+
+    #[test]
+    fn an_empty_digest_is_none_and_half_of_one_is_refused() {
+        let noted = |digest: &str| {
+            let digest = format!(r#""messageSignature":{{"messageDigest":{digest},"#);
+            let text = MINIMAL.replace(r#""messageSignature":{"#, &digest);
+            Bundle::parse(text.as_bytes()).map(|bundle| bundle.content)
+        };
+        let alone = Content::Message {
+            digest: None,
+            signature: vec![1],
+        };
+        assert_eq!(noted("{}"), Ok(alone));
+        let impossible = Err(BundleError::Impossible {
+            part: Part::MessageDigest,
+        });
+        assert_eq!(noted(r#"{"digest":"AQ=="}"#), impossible);
+        assert_eq!(noted(r#"{"algorithm":"SHA2_256"}"#), impossible);
     }
 
     #[test]

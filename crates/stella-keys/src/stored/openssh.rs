@@ -120,7 +120,7 @@ fn of_rsa_numbers(mut reader: Reader<'_>) -> Result<Zeroizing<Vec<u8>>, KeyError
     let mut number = || reader.unsigned();
     let (n, e, d) = (number()?, number()?, number()?);
     let (inverse, p, q) = (number()?, number()?, number()?);
-    let exponent = |prime: &[u8]| Some(remainder(d, &*less_one(prime)?));
+    let exponent = |prime: &[u8]| Some(remainder(d, &less_one(prime)?));
     let dp = exponent(p).ok_or(DAMAGED)?;
     let dq = exponent(q).ok_or(DAMAGED)?;
     let mut content = Zeroizing::new(asn1::small(0));
