@@ -9,3 +9,10 @@ const POLICY: &str = include_str!("../../../docs/guide/policy.md");
 fn the_way_from_an_empty_file_to_an_enforced_gate_is_as_the_guide_says() {
     typed::run(POLICY, "guide-policy");
 }
+
+const ADOPTING: &str = include_str!("../../../docs/guide/adopting.md");
+
+#[test]
+fn the_way_from_a_kept_key_to_keyless_and_fail_closed_is_as_the_guide_says() {
+    typed::run(ADOPTING, "guide-adopting");
+}

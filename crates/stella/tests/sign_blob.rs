@@ -242,3 +242,38 @@ fn a_key_is_logged_and_stamped_where_that_is_asked_for() {
         desk.run(verify.iter().chain(&asked)).ended(0);
     }
 }
+
+#[test]
+fn a_kept_key_under_an_identity_is_accepted_by_either() {
+    let mut desk = Desk::serving();
+    desk.write("app", "an artifact");
+    desk.write("passphrase", "open sesame");
+    let issuer = desk.url.clone();
+    let identity = [
+        "--certificate-identity",
+        "repo:local/demo:ref:refs/heads/main",
+    ];
+    let issued = ["--certificate-oidc-issuer", &issuer];
+    make(&desk, "ecdsa-p256", "stranger");
+    for algorithm in ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072"] {
+        let name = format!("release-{algorithm}");
+        make(&desk, algorithm, &name);
+        let (private, public) = (format!("{name}.key"), format!("{name}.pub"));
+        let sign = ["sign-blob", "app", "--key", &private, "--identity"];
+        let told = ["--passphrase-file", "passphrase"];
+        let sign: Vec<&str> = sign.into_iter().chain(told).collect();
+        desk.run_with_token(&desk.token(), sign).ended(0);
+        let verify = |more: &[&str]| desk.run(["verify", "app"].iter().chain(more));
+        verify(&[&identity[..], &issued].concat()).ended(0);
+        verify(&["--key", &public, "--require-rekor"]).ended(0);
+        // Neither is anyone else.
+        verify(&["--key", "stranger.pub"]).ended(23);
+        let nobody = ["--certificate-identity", "nobody"];
+        verify(&[&nobody[..], &issued].concat()).ended(20);
+        // Either of two is enough.
+        verify(&[&nobody[..], &issued, &["--key", &public]].concat()).ended(0);
+    }
+    desk.stop();
+    let public = ["verify", "app", "--key", "release-rsa-3072.pub"];
+    desk.run(public).ended(0);
+}

@@ -75,7 +75,11 @@ fn logged_key(case: &Case<'_>) -> Result<(EntryVerifier, KeyDetails), EntryError
         .filter(|details| details.scheme() == scheme)
         .ok_or(EntryError::KeyNotLogged)?;
     let verifier = match case.signer {
-        Signer::Certificate { leaf, .. } => EntryVerifier::Certificate(leaf.der().to_vec()),
+        Signer::Certificate { leaf, .. }
+        | Signer::Key {
+            certificate: Some(leaf),
+            ..
+        } => EntryVerifier::Certificate(leaf.der().to_vec()),
         Signer::Key { key, .. } => EntryVerifier::PublicKey(key.key.spki().to_vec()),
     };
     Ok((verifier, details))
@@ -187,9 +191,14 @@ fn require_key(case: &Case<'_>, recorded: &[u8]) -> Result<(), EntryError> {
         .and_then(|text| pem::decode_all(text).ok())
         .map(|mut blocks| blocks.swap_remove(0));
     let is_same = match (case.signer, block) {
-        (Signer::Certificate { leaf, .. }, Some(block)) => {
-            block.label == "CERTIFICATE" && block.der == leaf.der()
-        }
+        (
+            Signer::Certificate { leaf, .. }
+            | Signer::Key {
+                certificate: Some(leaf),
+                ..
+            },
+            Some(block),
+        ) => block.label == "CERTIFICATE" && block.der == leaf.der(),
         (Signer::Key { key, .. }, Some(block)) => match block.label.as_str() {
             "PUBLIC KEY" => block.der == key.key.spki(),
             "RSA PUBLIC KEY" => PublicKey::from_pkcs1(&block.der).is_ok_and(|rsa| rsa == key.key),

@@ -79,6 +79,8 @@ enum Signer<'a> {
         index: usize,
         key: &'a ManagedKey,
         rule: &'a KeyRule,
+        /// A certificate around the key: nobody is asked about it, and entries of logs record it in the key's place.
+        certificate: Option<Arc<Certificate>>,
     },
 }
 
@@ -237,47 +239,55 @@ impl Verifier {
         }
     }
 
-    /// Parses the certificates, or finds the managed key that the bundle names.
+    /// Parses the certificates, or finds the managed key: the one that the bundle names, or that its certificate is for.
     fn signer<'a>(&'a self, bundle: &Bundle, memo: &Memo) -> Result<Signer<'a>, VerifyError> {
-        match (&bundle.key, &self.policy) {
-            (
-                KeyMaterial::Certificates(chain),
-                Policy {
-                    certificates: Some(rule),
-                    ..
-                },
-            ) => {
-                let malformed = |index, error| VerifyError::MalformedCertificate { index, error };
-                let (leaf, rest) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
-                let leaf = memo
-                    .certificate(leaf)
-                    .map_err(|error| malformed(0, error))?;
-                let parse = |(at, der): (usize, &Vec<u8>)| {
-                    Certificate::parse(der).map_err(|error| malformed(at + 1, error))
-                };
-                let intermediates = rest
-                    .iter()
-                    .enumerate()
-                    .map(parse)
-                    .collect::<Result<_, _>>()?;
-                Ok(Signer::Certificate {
-                    leaf,
-                    intermediates,
+        match (&bundle.key, &self.policy.keys) {
+            (KeyMaterial::Certificates(chain), _) => self.certified(chain, memo),
+            (KeyMaterial::PublicKey { hint }, Some(rule)) => {
+                let (index, key) = policy::choose_key(&rule.keys, hint, bundle)?;
+                Ok(Signer::Key {
+                    index,
+                    key,
                     rule,
+                    certificate: None,
                 })
             }
-            (
-                KeyMaterial::PublicKey { hint },
-                Policy {
-                    keys: Some(rule), ..
-                },
-            ) => {
-                let (index, key) = policy::choose_key(&rule.keys, hint, bundle)?;
-                Ok(Signer::Key { index, key, rule })
-            }
-            (KeyMaterial::Certificates(_), _) => Err(VerifyError::CertificateNotWanted),
-            (KeyMaterial::PublicKey { .. }, _) => Err(VerifyError::NoCertificate),
+            (KeyMaterial::PublicKey { .. }, None) => Err(VerifyError::NoCertificate),
         }
+    }
+
+    fn certified<'a>(&'a self, chain: &[Vec<u8>], memo: &Memo) -> Result<Signer<'a>, VerifyError> {
+        let malformed = |index, error| VerifyError::MalformedCertificate { index, error };
+        let (leaf, rest) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
+        let leaf = memo
+            .certificate(leaf)
+            .map_err(|error| malformed(0, error))?;
+        // 1. A key that the verifier was given needs nobody to vouch for it.
+        if let Some(rule) = &self.policy.keys
+            && let Some(index) = rule
+                .keys
+                .iter()
+                .position(|each| each.key == *leaf.public_key())
+        {
+            return Ok(Signer::Key {
+                index,
+                key: &rule.keys[index],
+                rule,
+                certificate: Some(leaf),
+            });
+        }
+        // 2. Else the certificate says whose it is, if that is asked for at all.
+        let rule = self.policy.certificates.as_ref();
+        let rule = rule.ok_or(VerifyError::CertificateNotWanted)?;
+        let parse = |(at, der): (usize, &Vec<u8>)| {
+            Certificate::parse(der).map_err(|error| malformed(at + 1, error))
+        };
+        let intermediates = rest.iter().enumerate().map(parse);
+        Ok(Signer::Certificate {
+            leaf,
+            intermediates: intermediates.collect::<Result<_, _>>()?,
+            rule,
+        })
     }
 }
 

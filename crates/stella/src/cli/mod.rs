@@ -1,5 +1,6 @@
 //! The commands: one file each with its arguments, whose doc comments are the help, and a `run`.
 
+mod adopt;
 mod airgap;
 mod attest;
 mod blob;
@@ -63,13 +64,14 @@ Exit codes: 0 passed, 1 failed otherwise, 2 usage, 10-13 nothing that matches, 2
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    // Without a line here, the help is all that the arguments say of themselves.
+    Adopt(adopt::Args),
     /// Carry images, verdicts and all that judges them to a place without a network
     #[command(subcommand)]
     Airgap(airgap::Command),
     /// Sign, verify, inspect and export attestations
     #[command(subcommand)]
     Attest(attest::Command),
-    // Without a line here, the help is all that the arguments say of themselves.
     #[command(name = "attest-blob")]
     AttestBlob(blob::attest::Args),
     /// Print a completion script for a shell
@@ -163,6 +165,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8, Failure> {
     let context = Context { config: cli.config };
     match cli.command {
+        Command::Adopt(args) => wait(adopt::run(args)),
         Command::Airgap(command) => wait(airgap::run(&context, command)),
         Command::Attest(command) => attest::run(&context, command),
         Command::AttestBlob(args) => wait(blob::attest::run(&context, args)),

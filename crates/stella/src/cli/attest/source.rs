@@ -34,7 +34,7 @@ pub(crate) struct SourceFlags {
 
 /// What to look at, and where what speaks of it lies.
 #[derive(Debug, clap::Args)]
-pub(super) struct LookFlags {
+pub(crate) struct LookFlags {
     /// A file, a digest as sha256:HEX, or an image: REGISTRY/REPO:TAG or REGISTRY/REPO@DIGEST
     artifact: String,
 
@@ -50,7 +50,7 @@ pub(super) struct LookFlags {
 
 impl LookFlags {
     /// Finds everything about what was named.
-    pub(super) async fn find(&self) -> Result<Vec<Asked>, Failure> {
+    pub(crate) async fn find(&self) -> Result<Vec<Asked>, Failure> {
         let registries = self.registry.open()?;
         let which = self.which.which();
         self.source.find(&self.artifact, &which, &registries).await
