@@ -3,6 +3,7 @@
 //! What leaves it are public keys and signatures. Bytes to be signed are made in `stella-bundle`; keys of hardware and
 //! of key services implement [`Signer`] elsewhere.
 
+pub mod device;
 mod ephemeral;
 mod file;
 mod private;

@@ -10,6 +10,8 @@ pub enum KeyReference {
     File(PathBuf),
     /// In a variable of the environment.
     Environment(String),
+    /// In a device: a `pkcs11:` URI, as it was written.
+    Pkcs11(String),
     /// Somewhere that is not known here.
     Elsewhere {
         /// What stands before the colon.
@@ -34,6 +36,7 @@ impl KeyReference {
             Some(("env", name)) => {
                 Self::Environment(name.strip_prefix("//").unwrap_or(name).to_owned())
             }
+            Some(("pkcs11", _)) => Self::Pkcs11(text.to_owned()),
             Some((scheme, _)) => Self::Elsewhere {
                 scheme: scheme.to_owned(),
             },
@@ -57,6 +60,10 @@ mod tests {
             ("file:///keys/x", file("/keys/x")),
             ("env:KEY", KeyReference::Environment("KEY".into())),
             ("env://KEY", KeyReference::Environment("KEY".into())),
+            (
+                "pkcs11:object=o",
+                KeyReference::Pkcs11("pkcs11:object=o".into()),
+            ),
             (
                 "awskms:///alias/x",
                 KeyReference::Elsewhere {

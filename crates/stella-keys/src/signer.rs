@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use stella_bundle::key::{KeyDetails, PublicKey};
 
+use crate::device::words::FailureKind;
+
 /// A private key that signs whole messages by one row of Sigstore's algorithm registry.
 pub trait Signer: Send + Sync {
     /// Returns the public half.
@@ -38,6 +40,14 @@ pub enum KeyError {
         "the key's encryption asks for more time or memory than any key that is written honestly"
     )]
     Cost,
+    /// A device refused or failed.
+    #[error("{}: {message}", kind.words())]
+    Device {
+        /// How.
+        kind: FailureKind,
+        /// What was looked for, or what the module says.
+        message: String,
+    },
     /// The file is there already; keys are never overwritten.
     #[error("the key file {} exists already", path.display())]
     Exists {
@@ -51,6 +61,12 @@ pub enum KeyError {
         path: PathBuf,
         /// What the system said.
         kind: io::ErrorKind,
+    },
+    /// The process that speaks to devices could not be run, ended or did not answer.
+    #[error("the process for PKCS#11 modules: {what}")]
+    Helper {
+        /// What happened.
+        what: String,
     },
     /// The cryptography library could not make a key or a signature.
     #[error("the cryptography library failed")]

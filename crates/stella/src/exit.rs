@@ -26,6 +26,8 @@ pub(crate) const TOKEN: u8 = 32;
 pub(crate) const KEY: u8 = 40;
 /// The passphrase or PIN of the key is wrong or missing.
 pub(crate) const KEY_PIN: u8 = 41;
+/// The device with the key is locked.
+pub(crate) const KEY_LOCKED: u8 = 42;
 /// There is no such key.
 pub(crate) const KEY_ABSENT: u8 = 43;
 /// The network is needed, and `--offline` forbids it.

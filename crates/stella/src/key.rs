@@ -5,6 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use stella_attest::file;
+use stella_bundle::key::PublicKey;
+use stella_keys::device::uri::{Uri, UriError};
+use stella_keys::device::words::{FailureKind, Listed, Open};
+use stella_keys::device::{self, DeviceKey};
 use stella_keys::reference::KeyReference;
 use stella_keys::stored::{self, SoftwareKey, StoredKey};
 use stella_keys::{KeyError, Signer};
@@ -15,6 +19,13 @@ use crate::{prompt, terminal};
 
 /// Where a passphrase may be, in this order.
 const VARIABLES: [&str; 2] = ["STELLA_KEY_PASSPHRASE", "COSIGN_PASSWORD"];
+/// Where a device's PIN may be, in this order.
+const PINS: [&str; 2] = ["STELLA_PKCS11_PIN", "COSIGN_PKCS11_PIN"];
+/// Where a PKCS#11 module may be named, in this order.
+const MODULES: [&str; 2] = ["STELLA_PKCS11_MODULE", "COSIGN_PKCS11_MODULE_PATH"];
+/// The program in which modules run, and the variable that names another.
+const HELPER: &str = "stella-pkcs11";
+const HELPER_VARIABLE: &str = "STELLA_PKCS11";
 /// Bytes of a passphrase.
 const MAX_PASSPHRASE: usize = 4096;
 
@@ -46,7 +57,75 @@ impl PassphraseFlags {
 
     /// Opens the key that a reference names, to sign with it.
     pub(crate) fn open(&self, reference: &str, purpose: For) -> Result<Box<dyn Signer>, Failure> {
-        Ok(Box::new(self.software(reference, purpose)?))
+        protect_memory();
+        Ok(match KeyReference::parse(reference) {
+            KeyReference::Pkcs11(uri) => Box::new(self.device(&uri, purpose)?),
+            _ => Box::new(self.software(reference, purpose)?),
+        })
+    }
+
+    /// Returns the public half of the key that a reference names.
+    pub(crate) fn public(&self, reference: &str) -> Result<PublicKey, Failure> {
+        match KeyReference::parse(reference) {
+            KeyReference::Pkcs11(uri) => {
+                Ok(self.device(&uri, For::ItselfAlone)?.public_key().clone())
+            }
+            _ => Ok(self.stored(reference)?.public_key().clone()),
+        }
+    }
+
+    /// Opens a key in a device.
+    fn device(&self, uri: &str, purpose: For) -> Result<DeviceKey, Failure> {
+        let open = self.reach(uri, Uri::require_key)?;
+        let key = DeviceKey::open(&helper(), open, purpose == For::Log);
+        key.map_err(|error| failure(&error))
+    }
+
+    /// Lists the keys of the tokens that a URI means.
+    pub(crate) fn list(&self, uri: &str) -> Result<Vec<Listed>, Failure> {
+        let open = self.reach(uri, Ok)?;
+        device::list(&helper(), open).map_err(|error| failure(&error))
+    }
+
+    /// Says how a device is reached: by the URI, and by what the environment knows.
+    fn reach(
+        &self,
+        text: &str,
+        require: impl FnOnce(Uri) -> Result<Uri, UriError>,
+    ) -> Result<Open, Failure> {
+        let uri = Uri::parse(text).and_then(require);
+        let uri = uri.map_err(|error| Failure::usage(error.to_string()))?;
+        let mut open = uri.open;
+        if open.module.is_empty() {
+            let found = MODULES.iter().find_map(|name| env::var(name).ok());
+            open.module = found.ok_or_else(|| {
+                Failure::usage("no PKCS#11 module was named").hint(
+                    "end the URI with ?module-path=/usr/lib/…/module.so, or set STELLA_PKCS11_MODULE",
+                )
+            })?;
+        }
+        open.pin = match uri.pin_source {
+            Some(path) => Self::of_file(path).given()?,
+            None => self.pin(text)?,
+        };
+        Ok(open)
+    }
+
+    /// Returns the PIN of a device; none when there is none to be had.
+    fn pin(&self, uri: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+        if self.passphrase_file.is_none() {
+            let found = PINS.iter().find_map(|name| env::var(name).ok());
+            if let Some(found) = found {
+                return Ok(Some(Zeroizing::new(found)));
+            }
+            if !prompt::is_possible() {
+                return Ok(None);
+            }
+            let named = uri.split('?').next().unwrap_or_default();
+            let question = format!("PIN of {named}");
+            return prompt::secret(&question).map_err(|error| unreadable(&error));
+        }
+        self.given()
     }
 
     fn software(&self, reference: &str, purpose: For) -> Result<SoftwareKey, Failure> {
@@ -63,10 +142,16 @@ impl PassphraseFlags {
         let text = match KeyReference::parse(reference) {
             KeyReference::File(path) => read_file(&path)?,
             KeyReference::Environment(name) => read_variable(&name)?,
+            KeyReference::Pkcs11(_) => {
+                return Err(
+                    Failure::usage("a key in a device cannot be taken out of it")
+                        .hint("`stella key public` shows its public half"),
+                );
+            }
             KeyReference::Elsewhere { scheme } => {
                 return Err(
                     Failure::usage(format!("keys named {scheme}: are not known here"))
-                        .hint("a key is named by a path, file:PATH or env:VARIABLE"),
+                        .hint("a key is named by a path, file:PATH, env:VARIABLE or pkcs11:…"),
                 );
             }
             _ => {
@@ -135,6 +220,27 @@ impl PassphraseFlags {
     }
 }
 
+/// A private key or a PIN is about to be in this process: no core dump has it, and no other process may look.
+fn protect_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+/// Returns the program in which modules run: where it was said, beside this program, else wherever it is found.
+fn helper() -> PathBuf {
+    if let Some(path) = env::var_os(HELPER_VARIABLE) {
+        return path.into();
+    }
+    let beside = env::current_exe().map(|own| own.with_file_name(HELPER));
+    match beside {
+        Ok(path) if path.is_file() => path,
+        _ => HELPER.into(),
+    }
+}
+
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let read = file::read(path, stored::MAX_TEXT).map(Zeroizing::new);
     let read = read.map_err(|error| match error.kind() {
@@ -197,6 +303,25 @@ pub(crate) fn failure(error: &KeyError) -> Failure {
         KeyError::PassphraseNeeded => (
             exit::KEY_PIN,
             "give it with --passphrase-file FILE or STELLA_KEY_PASSPHRASE",
+        ),
+        KeyError::Device { kind, .. } => match kind {
+            FailureKind::Absent => (
+                exit::KEY_ABSENT,
+                "`stella key list --key pkcs11:?module-path=MODULE` shows tokens and keys",
+            ),
+            FailureKind::Pin => (
+                exit::KEY_PIN,
+                "nothing was signed, and it is not tried again: devices lock themselves. Give the PIN with pin-source=file:PATH in the URI, --passphrase-file or STELLA_PKCS11_PIN",
+            ),
+            FailureKind::Locked => (exit::KEY_LOCKED, "unlock the device with its maker's tool"),
+            _ => (
+                exit::KEY,
+                "see what the device's own tool says, such as pkcs11-tool",
+            ),
+        },
+        KeyError::Helper { .. } => (
+            exit::KEY,
+            "stella-pkcs11 must lie beside stella or in the path; look at the module's own log",
         ),
         KeyError::File { kind, .. } if *kind == io::ErrorKind::NotFound => {
             (exit::KEY_ABSENT, "look at the path")

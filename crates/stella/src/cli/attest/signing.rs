@@ -26,7 +26,7 @@ pub(in crate::cli) struct SigningFlags {
     #[arg(long)]
     keyless: bool,
 
-    /// Sign with this key: a path, file:PATH or env:VARIABLE
+    /// Sign with this key: a path, file:PATH, env:VARIABLE, or pkcs11:token=LABEL;object=LABEL for a device (RFC 7512)
     #[arg(long, value_name = "KEY", conflicts_with = "keyless")]
     pub(in crate::cli) key: Option<String>,
 

@@ -2,6 +2,7 @@
 
 pub(super) mod generate;
 pub(super) mod import;
+mod list;
 pub(super) mod public;
 
 use std::fs::{self, OpenOptions};
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Generate(generate::Args),
     /// Take a key that openssl, ssh-keygen or cosign wrote
     Import(import::Args),
+    /// List the keys of a device
+    List(list::Args),
     /// Write the public half of a key
     Public(public::Args),
 }
@@ -31,6 +34,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Generate(args) => generate::run(&args, "stella"),
         Command::Import(args) => import::run(&args, "stella"),
+        Command::List(args) => list::run(&args),
         Command::Public(args) => public::run(&args),
     }
 }

@@ -12,7 +12,7 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: stella key public --key stella.key > stella.pub")]
 pub(crate) struct Args {
-    /// The key: a path, file:PATH or env:VARIABLE
+    /// The key: a path, file:PATH, env:VARIABLE or a pkcs11: URI
     #[arg(long, short, value_name = "KEY")]
     key: String,
 
@@ -29,8 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
-    let key = args.passphrase.stored(&args.key)?;
-    let public = key.public_key();
+    let public = &args.passphrase.public(&args.key)?;
     let pem = public.to_pem();
     if let Some(path) = &args.output {
         std::fs::write(path, &pem).map_err(|error| Failure::io("write", path, &error))?;

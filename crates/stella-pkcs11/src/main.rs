@@ -1,0 +1,96 @@
+//! The process in which PKCS#11 modules run. It is started by `stella`, reads one request a line and answers each with one
+//! line (`stella_keys::device::words`); a module that crashes takes this process with it and nothing else.
+
+mod token;
+
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::process::ExitCode;
+
+use stella_keys::device::words::{Answer, FailureKind, MAX_LINE, Request};
+use zeroize::Zeroizing;
+
+use token::{Key, Problem};
+
+const HELP: &str = "\
+The process in which PKCS#11 modules run, started by `stella` for keys named pkcs11:…
+
+Usage: stella-pkcs11 serve
+
+Reads requests from standard input and answers on standard output, one JSON value a line, until its input ends.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["serve"] => {}
+        ["--version"] => return say(concat!("stella-pkcs11 ", env!("CARGO_PKG_VERSION"), "\n")),
+        ["--help" | "-h"] => return say(HELP),
+        _ => {
+            let _ = io::stderr().write_all(HELP.as_bytes());
+            return ExitCode::from(2);
+        }
+    }
+    protect_memory();
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// The PIN is in this process: no core dump has it, and nobody may look.
+fn protect_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let mut key: Option<Key> = None;
+    loop {
+        let mut line = Zeroizing::new(Vec::new());
+        let mut bounded = (&mut input).take(MAX_LINE as u64);
+        if bounded.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let answer = match serde_json::from_slice(&line) {
+            Ok(request) => answer(request, &mut key),
+            Err(error) => Err(Problem::new(FailureKind::Unsupported, error.to_string())),
+        };
+        let answer = answer.unwrap_or_else(|problem| Answer::Failed {
+            kind: problem.kind,
+            message: problem.message,
+        });
+        let mut line = serde_json::to_vec(&answer)?;
+        line.push(b'\n');
+        output.write_all(&line)?;
+        output.flush()?;
+    }
+}
+
+fn answer(request: Request, key: &mut Option<Key>) -> Result<Answer, Problem> {
+    match request {
+        Request::Open(open) => {
+            let opened = key.insert(Key::open(open)?);
+            Ok(Answer::Opened(opened.spki().to_vec()))
+        }
+        Request::List(open) => token::list(open).map(Answer::Listed),
+        Request::Sign(sign) => {
+            let none = || Problem::new(FailureKind::Absent, "no key is open");
+            let key = key.as_ref().ok_or_else(none)?;
+            key.sign(&sign).map(Answer::Signed)
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Keys in SoftHSM, by the command: named, used, refused; and no secret of any key where others could see it.
+//!
+//! Runs where softhsm2, opensc and the program stella-pkcs11 are; else it says that it is skipped, and fails when
+//! `STELLA_FOREIGN=1` demands them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic and speak"
+)]
+
+mod desk;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use desk::{Desk, STELLA, Said, says};
+
+const PIN: &str = "74391";
+const PASSPHRASE: &str = "open-sesame-77";
+const MODULES: [&str; 2] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+];
+
+/// A desk with a token that has one key.
+struct Vault {
+    desk: Desk,
+    module: &'static str,
+}
+
+impl Vault {
+    fn open() -> Option<Self> {
+        let module = MODULES.iter().find(|path| Path::new(path).exists());
+        let helper = Path::new(STELLA).with_file_name("stella-pkcs11");
+        let has_tool = Command::new("pkcs11-tool").arg("--help").output().is_ok();
+        let is_wanted = std::env::var("STELLA_FOREIGN").is_ok_and(|value| value == "1");
+        let Some(module) = module.filter(|_| has_tool && helper.exists()) else {
+            assert!(!is_wanted, "softhsm2, opensc or stella-pkcs11 is not there");
+            println!("skipped: softhsm2, opensc or stella-pkcs11 is not there");
+            return None;
+        };
+        let vault = Self {
+            desk: Desk::new(),
+            module,
+        };
+        std::fs::create_dir(vault.desk.path("tokens")).unwrap();
+        let text = format!(
+            "directories.tokendir = {}\n",
+            vault.desk.path("tokens").display()
+        );
+        vault.desk.write("softhsm2.conf", text);
+        vault.tool(
+            "softhsm2-util",
+            &format!("--init-token --free --label vault --pin {PIN} --so-pin 5678"),
+        );
+        vault.tool(
+            "pkcs11-tool",
+            &format!("--module {module} --login --pin {PIN} --keypairgen --key-type EC:prime256v1 --label org --id 01"),
+        );
+        vault.desk.write("app", "an artifact");
+        Some(vault)
+    }
+
+    fn tool(&self, program: &str, arguments: &str) {
+        let mut command = self.desk.wrapped(program, arguments.split_whitespace());
+        let said = desk::finish(command.env("SOFTHSM2_CONF", self.desk.path("softhsm2.conf")));
+        assert_eq!(said.code, 0, "{program}: {said:?}");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.desk.command(arguments);
+        command.env("SOFTHSM2_CONF", self.desk.path("softhsm2.conf"));
+        command.env("STELLA_PKCS11_MODULE", self.module);
+        command
+    }
+
+    /// Runs a command with the PIN in the environment.
+    fn run(&self, pin: &str, arguments: &[&str]) -> Said {
+        desk::finish(self.command(arguments).env("STELLA_PKCS11_PIN", pin))
+    }
+}
+
+const KEY: &str = "pkcs11:token=vault;object=org";
+
+#[test]
+fn a_key_in_a_device_signs_and_is_told_about() {
+    let Some(vault) = Vault::open() else {
+        return;
+    };
+    let desk = &vault.desk;
+    vault
+        .run(PIN, &["key", "public", "--key", KEY, "--output", "org.pub"])
+        .ended(0);
+    vault.run(PIN, &["sign-blob", "app", "--key", KEY]).ended(0);
+    desk.run(["verify", "app", "--key", "org.pub"]).ended(0);
+    // By a file that the URI names, and the module by the URI too.
+    let pin = desk.write("pin", format!("{PIN}\n"));
+    let uri = format!("{KEY}?module-path={}&pin-source=file:{pin}", vault.module);
+    let mut plain = desk.command(["sign-blob", "app", "--key", &uri]);
+    let said = desk::finish(plain.env("SOFTHSM2_CONF", desk.path("softhsm2.conf")));
+    said.ended(0);
+    let listed = vault.run(PIN, &["key", "list"]).ended(0);
+    says(&listed.out, &["pkcs11:token=vault;object=org;id=%01"]);
+    let rows: [(&str, &str, i32, &[&str]); 6] = [
+        ("99999", KEY, 41, &["the PIN is wrong", "not tried again"]),
+        (
+            PIN,
+            "pkcs11:token=vault;object=other",
+            43,
+            &["no private key object=other", "key list"],
+        ),
+        (
+            PIN,
+            "pkcs11:token=other;object=org",
+            43,
+            &["no token fits token=other"],
+        ),
+        (PIN, "pkcs11:token=vault", 2, &["object=LABEL"]),
+        (
+            PIN,
+            "pkcs11:object=org?pin-value=1",
+            2,
+            &["pin-source=file:PATH"],
+        ),
+        (
+            PIN,
+            "pkcs11:object=org?module-path=/absent.so",
+            40,
+            &["/absent.so"],
+        ),
+    ];
+    for (pin, uri, code, words) in rows {
+        let said = vault.run(pin, &["sign-blob", "app", "--key", uri]);
+        says(&said.ended(code).err, words);
+    }
+    let taken = vault.run(PIN, &["key", "import", "--key", KEY]).ended(2);
+    says(&taken.err, &["cannot be taken out"]);
+}
+
+#[test]
+fn no_secret_is_printed_logged_or_on_a_command_line() {
+    let Some(vault) = Vault::open() else {
+        return;
+    };
+    let desk = &vault.desk;
+    desk.write("passphrase", PASSPHRASE);
+    let made = [
+        "key",
+        "generate",
+        "--output",
+        "soft",
+        "--passphrase-file",
+        "passphrase",
+    ];
+    desk.run(made).ended(0);
+    let soft = std::fs::read_to_string(desk.path("soft.key")).unwrap();
+    let mut lines = soft.lines();
+    let secret_line = lines.nth(1).unwrap();
+    for key in [KEY, "soft.key"] {
+        for pin in [PIN, "00000"] {
+            let passphrase = if pin == PIN {
+                PASSPHRASE
+            } else {
+                "open-barley-88"
+            };
+            let child = vault
+                .command(&["sign-blob", "app", "--key", key])
+                .env("STELLAOPS_LOG_LEVEL", "trace")
+                .env("STELLA_PKCS11_PIN", pin)
+                .env("STELLA_KEY_PASSPHRASE", passphrase)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let process = child.id();
+            let lines = std::thread::spawn(move || command_lines(process));
+            let output = child.wait_with_output().unwrap();
+            let said = [output.stdout, output.stderr, lines.join().unwrap()].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            for secret in [pin, passphrase, secret_line] {
+                assert!(!said.contains(secret), "{key}: {said}");
+            }
+        }
+    }
+    let bundle = std::fs::read_to_string(desk.path("app.sigstore.json")).unwrap();
+    assert!(!bundle.contains(PIN) && !bundle.contains(PASSPHRASE));
+}
+
+/// Collects the command lines of a process and of its children, as anyone sees them, until it ends.
+fn command_lines(process: u32) -> Vec<u8> {
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        let Ok(line) = std::fs::read(format!("/proc/{process}/cmdline")) else {
+            break;
+        };
+        if line.is_empty() {
+            break;
+        }
+        seen.extend(line);
+        let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            seen.extend(std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    seen
+}
