@@ -3,7 +3,7 @@
 //! An error is a lie or a gap that breaks verification; a warning is what works here and not with every released client,
 //! or what is missing for some use. Nothing here decides what verification accepts.
 
-mod shape;
+pub(crate) mod shape;
 
 #[cfg(test)]
 mod tests;
