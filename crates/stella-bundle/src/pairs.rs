@@ -25,7 +25,7 @@ pub enum PairsError {
         end: UnixTime,
     },
     /// A key is not there, or has no value.
-    #[error("expected {key}=…, found none")]
+    #[error("expected the key {key}, found none")]
     Missing {
         /// Which key.
         key: &'static str,
