@@ -13,7 +13,9 @@ mod logout;
 mod mirror;
 mod policy;
 mod serve;
+mod signing_config;
 mod trust;
+mod trusted_root;
 mod verify;
 
 use std::env;
@@ -91,9 +93,15 @@ enum Command {
     Policy(policy::Command),
     /// Serve a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority
     Serve(serve::Args),
+    /// Say where to sign: make, show and check a signing config
+    #[command(subcommand)]
+    SigningConfig(signing_config::Command),
     /// Choose and show whom to believe
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Make a trusted root of certificates and public keys
+    #[command(subcommand)]
+    TrustedRoot(trusted_root::Command),
     /// Answer whether files may be released: attested by someone who may, as a policy asks
     Verify(Box<verify::Args>),
 }
@@ -162,7 +170,9 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Mirror(command) => wait(mirror::run(&context, command)),
         Command::Policy(command) => policy::run(&context, command),
         Command::Serve(args) => serve::run(args),
+        Command::SigningConfig(command) => signing_config::run(command),
         Command::Trust(command) => wait(trust::run(command)),
+        Command::TrustedRoot(command) => trusted_root::run(command),
         Command::Verify(args) => verify::run(&context, &args),
     }
 }
