@@ -4,8 +4,14 @@
 mod typed;
 
 const POLICY: &str = include_str!("../../../docs/guide/policy.md");
+const SIGNING_CONFIG: &str = include_str!("../../../docs/guide/signing-config.md");
 
 #[test]
 fn the_way_from_an_empty_file_to_an_enforced_gate_is_as_the_guide_says() {
     typed::run(POLICY, "guide-policy");
+}
+
+#[test]
+fn a_signing_config_is_made_and_looked_into_as_the_guide_says() {
+    typed::run(SIGNING_CONFIG, "guide-signing-config");
 }

@@ -305,7 +305,7 @@ fn a_signing_config_is_shown_and_checked() {
         &said.out,
         &[
             "rekorTlogUrls: ALL",
-            "* https://new.example  version 2  a",
+            "  *  https://new.example    version 2  a  from 2026-01-01T00:00:00Z",
             "ended",
             "tsaUrls: none",
         ],

@@ -20,13 +20,12 @@ use crate::trust::{self, Folder};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  stella signing-config create \\
-      --fulcio=url=https://fulcio.example,api-version=1,start-time=2026-01-01T00:00:00Z,operator=example \\
-      --oidc-provider=url=https://oidc.example,api-version=1,start-time=2026-01-01T00:00:00Z,operator=example \\
-      --rekor=url=https://rekor.example,api-version=2,start-time=2026-01-01T00:00:00Z,operator=example \\
-      --rekor-config=ANY \\
-      --tsa=url=https://tsa.example/api/v1/timestamp,api-version=1,start-time=2026-01-01T00:00:00Z,operator=example \\
-      --tsa-config=EXACT:1 --output-file signing_config.json")]
+  SINCE=start-time=2026-01-01T00:00:00Z,operator=example
+  stella signing-config create --output-file signing_config.json \\
+      --fulcio=url=https://fulcio.example,api-version=1,$SINCE \\
+      --oidc-provider=url=https://oidc.example,api-version=1,$SINCE \\
+      --rekor=url=https://rekor.example,api-version=2,$SINCE --rekor-config=ANY \\
+      --tsa=url=https://tsa.example/api/v1/timestamp,api-version=1,$SINCE --tsa-config=EXACT:1")]
 pub(crate) struct Args {
     /// A Fulcio, by its base URL; repeatable
     #[arg(long, value_name = "KEY=VALUE,...")]

@@ -23,11 +23,9 @@ const MAX_TYPOS: usize = 2;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List what is wrong or unwise in a signing config
+    // Without lines here, the help is all that the arguments say of themselves.
     Check(check::Args),
-    /// Make a signing config of services
     Create(Box<create::Args>),
-    /// Show the services of a signing config, and which of them sign now
     Show(show::Args),
 }
 

@@ -97,9 +97,11 @@ impl<'a> List<'a> {
         if self.services.is_empty() {
             return None;
         }
-        let not_here = self.not_here.as_ref();
-        let error = self.chosen.as_ref().err().or(not_here);
-        error.map(ToString::to_string)
+        match (&self.chosen, &self.not_here) {
+            (Err(error), _) => Some(error.to_string()),
+            (Ok(_), Some(error)) => Some(format!("not for stella: {error}")),
+            (Ok(_), None) => None,
+        }
     }
 
     fn json(&self, now: UnixTime) -> Value {
@@ -129,22 +131,46 @@ impl<'a> List<'a> {
             return;
         }
         terminal::say(&format!("{field}: {how_many}"));
-        for service in self.services {
-            let mark = if self.is_chosen(service) { "*" } else { " " };
-            // Addresses and names come from the file, which may be a stranger's.
-            terminal::say(&escape(&format!(
-                "  {mark} {}  version {}  {}  {}  {}",
-                service.url,
-                service.major_api_version,
-                named(&service.operator),
-                window(service),
-                service.state(now).name()
-            )));
+        let rows: Vec<Vec<String>> = self
+            .services
+            .iter()
+            .map(|each| self.row(each, now))
+            .collect();
+        for line in aligned(&rows) {
+            terminal::say(&format!("  {line}"));
         }
         if let Some(problem) = self.problem() {
             terminal::say(&format!("    {problem}"));
         }
     }
+
+    fn row(&self, service: &Service, now: UnixTime) -> Vec<String> {
+        let mark = if self.is_chosen(service) { "*" } else { " " };
+        // Addresses and names come from the file, which may be a stranger's.
+        vec![
+            mark.to_owned(),
+            escape(&service.url),
+            format!("version {}", service.major_api_version),
+            escape(named(&service.operator)),
+            window(service),
+            service.state(now).name().to_owned(),
+        ]
+    }
+}
+
+/// Returns rows as lines whose columns stand below each other.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate();
+        let cells = cells.map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
+        let cells: Vec<String> = cells.collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 fn named(operator: &str) -> &str {

@@ -24,12 +24,12 @@ use crate::trust::{self, Folder, TrustMaterial};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  stella trusted-root create \\
+  SINCE=start-time=2026-01-01T00:00:00Z
+  stella trusted-root create --out trusted_root.json \\
       --fulcio=url=https://fulcio.example,certificate-chain=fulcio.pem \\
-      --ctfe=url=https://ct.example,public-key=ct.pub,start-time=2026-01-01T00:00:00Z \\
+      --ctfe=url=https://ct.example,public-key=ct.pub,$SINCE \\
       --tsa=url=https://tsa.example/api/v1/timestamp,certificate-chain=tsa.pem \\
-      --rekor=url=https://rekor.example,public-key=rekor.pub,start-time=2026-01-01T00:00:00Z,origin=rekor.example \\
-      --out trusted_root.json
+      --rekor=url=https://rekor.example,public-key=rekor.pub,origin=rekor.example,$SINCE
 
 Look into it with `stella trust show` and `stella trust lint`.")]
 pub(crate) struct Args {

@@ -8,7 +8,7 @@ use crate::exit::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a trusted root of certificates and public keys
+    // Without a line here, the help is all that the arguments say of themselves.
     Create(Box<create::Args>),
 }
 
