@@ -135,9 +135,8 @@ impl Pairs {
     /// # Errors
     /// `EndBeforeStart`, `NotATime`, and `Missing` where nobody says the start.
     pub fn range(&self, default: Option<UnixTime>) -> Result<TimeRange, PairsError> {
-        let start = match self.time(START)?.or(default) {
-            Some(start) => start,
-            None => return Err(PairsError::Missing { key: START }),
+        let Some(start) = self.time(START)?.or(default) else {
+            return Err(PairsError::Missing { key: START });
         };
         let end = self.time(END)?;
         if let Some(end) = end.filter(|end| *end < start) {
@@ -179,16 +178,16 @@ impl Pairs {
 /// Says whether a text is an address of http or https that names a host.
 pub(crate) fn is_address(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
-    !host(text).is_empty() && text.bytes().all(is_plain)
+    !host_and_path(text).0.is_empty() && text.bytes().all(is_plain)
 }
 
-/// Returns the host of an address with its port; empty where there is none.
-pub(crate) fn host(address: &str) -> &str {
+/// Returns the host of an address with its port, and what follows it; both empty where there is none.
+pub(crate) fn host_and_path(address: &str) -> (&str, &str) {
     let rest = ["https://", "http://"]
         .iter()
         .find_map(|scheme| address.strip_prefix(scheme));
     let rest = rest.unwrap_or_default();
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
+    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
 
 #[cfg(test)]

@@ -318,12 +318,11 @@ fn address(place: Place, url: &str, findings: &mut Vec<Finding>) {
         findings.push(Finding::NoAddress { place, url });
         return;
     }
-    let host = pairs::host(&url);
+    let (host, path) = pairs::host_and_path(&url);
     if url.starts_with("http://") && !is_loopback(host) {
         let url = url.clone();
         findings.push(Finding::PlainHttp { place, url });
     }
-    let path = url.split_once(host).map_or("", |(_, path)| path);
     let is_whole = !path.trim_matches('/').is_empty();
     match place.kind {
         ServiceKind::Tsa if !is_whole => findings.push(Finding::NoPath { place, url }),

@@ -102,9 +102,11 @@ fn what_keeps_some_client_from_it_is_a_warning() {
     check("apiPath", warning, |config| {
         config["rekorTlogUrls"][0]["url"] = json!("https://rekor.example/api/v2");
     });
-    check("noPath", warning, |config| {
-        config["tsaUrls"][0]["url"] = json!("https://tsa.example/");
-    });
+    for url in ["https://tsa.example/", "https://h"] {
+        check("noPath", warning, |config| {
+            config["tsaUrls"][0]["url"] = json!(url);
+        });
+    }
     check("plainHttp", warning, |config| {
         config["oidcUrls"][0]["url"] = json!("http://oidc.example");
     });
