@@ -17,6 +17,7 @@ pub mod json;
 pub mod key;
 pub mod legacy;
 pub mod memo;
+pub mod pairs;
 pub mod pem;
 pub mod predicate;
 pub mod sct;

@@ -1,9 +1,17 @@
 //! Signing configs and client trust configs: where to sign, and both trust files in one.
+//!
+//! This is the file; which of its services are used is said in [`selection`], what is unwise in it in [`lint`], and how
+//! one is made of words in [`create`].
+
+pub mod create;
+pub mod lint;
+pub mod selection;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::json;
-use crate::time::UnixTime;
 use crate::trusted_root::{self, TimeRange, TrustFile, TrustFileError, TrustedRoot};
 
 /// The media type of a signing config.
@@ -12,7 +20,7 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+js
 pub const CLIENT_TRUST_CONFIG: &str = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json";
 
 /// Which services to sign with (protobuf-specs `sigstore_trustroot.proto`, SigningConfig v0.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SigningConfig {
     /// [`MEDIA_TYPE`].
@@ -72,46 +80,6 @@ impl SigningConfig {
     pub fn to_json(&self) -> Vec<u8> {
         trusted_root::to_json(self)
     }
-
-    /// Chooses the certificate authority: version 1, valid at `now`, the newest start.
-    pub fn certificate_authority(&self, now: UnixTime) -> Option<&Service> {
-        newest(&self.ca_urls, 1, now)
-    }
-
-    /// Chooses the OIDC issuer: version 1, valid at `now`, the newest start.
-    pub fn oidc_issuer(&self, now: UnixTime) -> Option<&Service> {
-        newest(&self.oidc_urls, 1, now)
-    }
-
-    /// Chooses the logs of Rekor v2 by the configured selection.
-    ///
-    /// # Errors
-    /// [`NotEnoughServices`] when fewer are valid than the selection asks for.
-    pub fn logs(&self, now: UnixTime) -> Result<Vec<&Service>, NotEnoughServices> {
-        select(&self.rekor_tlog_urls, 2, &self.rekor_tlog_config, now)
-    }
-
-    /// Chooses the timestamp authorities by the configured selection.
-    ///
-    /// # Errors
-    /// [`NotEnoughServices`] when fewer are valid than the selection asks for.
-    pub fn timestamp_authorities(&self, now: UnixTime) -> Result<Vec<&Service>, NotEnoughServices> {
-        select(&self.tsa_urls, 1, &self.tsa_config, now)
-    }
-}
-
-/// Fewer services are valid now than a signing config asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "signing config asks for {wanted} services of API version {version}, {found} are valid now"
-)]
-pub struct NotEnoughServices {
-    /// API version asked for.
-    pub version: u32,
-    /// How many are asked for.
-    pub wanted: u32,
-    /// How many there are.
-    pub found: u32,
 }
 
 /// One service.
@@ -140,24 +108,6 @@ pub struct Service {
     pub operator: String,
 }
 
-impl Service {
-    fn is_valid_at(&self, now: UnixTime) -> bool {
-        match &self.valid_for {
-            Some(range) => range
-                .to_validity()
-                .is_some_and(|validity| validity.contains(now)),
-            None => true,
-        }
-    }
-
-    fn start(&self) -> Option<UnixTime> {
-        self.valid_for
-            .as_ref()
-            .and_then(TimeRange::to_validity)
-            .and_then(|validity| validity.start)
-    }
-}
-
 /// How many services of a kind to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
@@ -171,6 +121,49 @@ pub struct Selection {
         skip_serializing_if = "is_zero"
     )]
     pub count: u32,
+}
+
+impl Selection {
+    /// Reads `ANY`, `ALL` or `EXACT:n`, in either case, as cosign has them.
+    ///
+    /// # Errors
+    /// [`SelectionError`] for anything else, `EXACT:0` too: nobody is asked then.
+    pub fn parse(text: &str) -> Result<Self, SelectionError> {
+        let upper = text.to_ascii_uppercase();
+        let (selector, count) = match upper.split_once(':') {
+            None if upper == "ANY" => (Selector::Any, Some(0)),
+            None if upper == "ALL" => (Selector::All, Some(0)),
+            Some(("EXACT", count)) => {
+                let count = count.parse().ok().filter(|count| *count > 0);
+                (Selector::Exact, count)
+            }
+            _ => (Selector::Undefined, None),
+        };
+        let found = || SelectionError {
+            found: text.to_owned(),
+        };
+        let count = count.ok_or_else(found)?;
+        Ok(Self { selector, count })
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.selector {
+            Selector::All => formatter.write_str("ALL"),
+            Selector::Any => formatter.write_str("ANY"),
+            Selector::Exact => write!(formatter, "EXACT:{}", self.count),
+            Selector::Undefined => formatter.write_str("not said"),
+        }
+    }
+}
+
+/// Words that are no selection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected ANY, ALL or EXACT:n with n above zero, found {found:?}")]
+pub struct SelectionError {
+    /// What stands there.
+    pub found: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -243,118 +236,67 @@ impl ClientTrustConfig {
     }
 }
 
-/// Returns the valid service with the newest start.
-fn newest(services: &[Service], version: u32, now: UnixTime) -> Option<&Service> {
-    let valid = services
-        .iter()
-        .filter(|each| each.major_api_version == version && each.is_valid_at(now));
-    valid.max_by_key(|each| each.start())
-}
-
-/// Chooses services: one of an operator, the newest, then as many as the rule asks for, in the file's order.
-fn select<'a>(
-    services: &'a [Service],
-    version: u32,
-    selection: &Selection,
-    now: UnixTime,
-) -> Result<Vec<&'a Service>, NotEnoughServices> {
-    let mut chosen: Vec<&Service> = Vec::new();
-    for service in services {
-        if service.major_api_version != version || !service.is_valid_at(now) {
-            continue;
-        }
-        match chosen
-            .iter_mut()
-            .find(|other| other.operator == service.operator)
-        {
-            Some(other) if other.start() < service.start() => *other = service,
-            Some(_) => {}
-            None => chosen.push(service),
-        }
-    }
-    let found = u32::try_from(chosen.len()).unwrap_or(u32::MAX);
-    let wanted = match selection.selector {
-        Selector::Any => 1,
-        Selector::Exact => selection.count.max(1),
-        Selector::All | Selector::Undefined => found.max(1),
-    };
-    if found < wanted {
-        return Err(NotEnoughServices {
-            version,
-            wanted,
-            found,
-        });
-    }
-    chosen.truncate(wanted as usize);
-    Ok(chosen)
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
-    fn service(url: &str, operator: &str, start: &str, version: u32) -> Service {
-        Service {
-            url: url.into(),
-            major_api_version: version,
-            valid_for: Some(TimeRange {
-                start: Some(start.into()),
-                end: None,
-            }),
-            operator: operator.into(),
-        }
-    }
-
     fn config(selector: Selector, count: u32) -> SigningConfig {
+        let service = Service {
+            url: "https://rekor.example".into(),
+            major_api_version: 2,
+            valid_for: Some(TimeRange::default()),
+            operator: String::new(),
+        };
         SigningConfig {
             media_type: MEDIA_TYPE.into(),
-            ca_urls: vec![
-                service("a", "x", "2024-01-01T00:00:00Z", 1),
-                service("b", "x", "2025-01-01T00:00:00Z", 1),
-            ],
-            oidc_urls: vec![],
-            rekor_tlog_urls: vec![
-                service("v1", "x", "2020-01-01T00:00:00Z", 1),
-                service("old", "x", "2024-01-01T00:00:00Z", 2),
-                service("new", "x", "2025-01-01T00:00:00Z", 2),
-                service("other", "y", "2025-01-01T00:00:00Z", 2),
-                service("future", "z", "2035-01-01T00:00:00Z", 2),
-            ],
+            rekor_tlog_urls: vec![service],
             rekor_tlog_config: Selection { selector, count },
-            tsa_urls: vec![],
-            tsa_config: Selection::default(),
+            ..SigningConfig::default()
         }
-    }
-
-    fn urls(config: &SigningConfig) -> Result<Vec<String>, NotEnoughServices> {
-        let now = UnixTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
-        Ok(config
-            .logs(now)?
-            .iter()
-            .map(|each| each.url.clone())
-            .collect())
-    }
-
-    #[test]
-    fn one_service_of_each_operator_is_chosen_the_newest_first() {
-        assert_eq!(urls(&config(Selector::Any, 0)).unwrap(), ["new"]);
-        assert_eq!(urls(&config(Selector::All, 0)).unwrap(), ["new", "other"]);
-        assert_eq!(urls(&config(Selector::Exact, 2)).unwrap(), ["new", "other"]);
-        let missing = NotEnoughServices {
-            version: 2,
-            wanted: 3,
-            found: 2,
-        };
-        assert_eq!(urls(&config(Selector::Exact, 3)), Err(missing));
     }
 
     #[test]
     fn a_signing_config_is_written_as_it_was_read() {
-        let written = config(Selector::Exact, 2).to_json();
-        assert_eq!(
-            SigningConfig::parse(&written).unwrap(),
-            config(Selector::Exact, 2)
-        );
+        for (selector, count) in [(Selector::Exact, 2), (Selector::Undefined, 0)] {
+            let written = config(selector, count).to_json();
+            assert_eq!(
+                SigningConfig::parse(&written).unwrap(),
+                config(selector, count)
+            );
+        }
+    }
+
+    #[test]
+    fn selections_are_read_in_words() {
+        for (text, selector, count) in [
+            ("ANY", Selector::Any, 0),
+            ("all", Selector::All, 0),
+            ("EXACT:2", Selector::Exact, 2),
+            ("exact:1", Selector::Exact, 1),
+        ] {
+            assert_eq!(Selection::parse(text), Ok(Selection { selector, count }));
+        }
+        for text in [
+            "",
+            "SOME",
+            "ANY:1",
+            "ALL:",
+            "EXACT",
+            "EXACT:",
+            "EXACT:0",
+            "EXACT:-1",
+            "EXACT:two",
+        ] {
+            let found = text.to_owned();
+            assert_eq!(Selection::parse(text), Err(SelectionError { found }));
+        }
+    }
+
+    #[test]
+    fn selections_are_printed_as_they_are_read() {
+        for text in ["ALL", "ANY", "EXACT:3"] {
+            assert_eq!(Selection::parse(text).unwrap().to_string(), text);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Trusted roots: whom a verifier believes. Read tolerantly, written as every released client accepts it.
 //!
-//! This is the file; which of its keys are usable is found out in [`crate::verify`], what is unwise in it in [`lint`].
+//! This is the file; which of its keys are usable is found out in [`crate::verify`], what is unwise in it in [`lint`], and
+//! how one is made of words and key files in [`create`].
 
+pub mod create;
 pub mod inventory;
 pub mod lint;
 

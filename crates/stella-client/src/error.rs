@@ -9,7 +9,6 @@ use http::StatusCode;
 use stella_bundle::certificate::CertificateError;
 use stella_bundle::chain::ChainError;
 use stella_bundle::key::KeyDetails;
-use stella_bundle::signing_config::NotEnoughServices;
 use stella_bundle::time::UnixTime;
 use stella_bundle::timestamp::TimestampError;
 use stella_bundle::trusted_root::TrustFileError;
@@ -120,9 +119,6 @@ pub enum ClientError {
         /// What it says for machines, such as `TOKEN_EXPIRED`.
         reason: Option<String>,
     },
-    /// The signing configuration names too few services.
-    #[error(transparent)]
-    Selection(#[from] NotEnoughServices),
     /// The timestamp is not about what was sent, or not to be trusted.
     #[error(transparent)]
     Timestamp(#[from] TimestampProblem),
@@ -403,9 +399,7 @@ impl ClientError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::AccessRefused { .. } | Self::Provider(_) => ErrorClass::Access,
-            Self::Address { .. } | Self::Selection(_) | Self::Trust(_) | Self::NoToken => {
-                ErrorClass::Usage
-            }
+            Self::Address { .. } | Self::Trust(_) | Self::NoToken => ErrorClass::Usage,
             Self::Answer { .. } => ErrorClass::Refused,
             Self::Certificate(problem) => match problem {
                 CertificateProblem::IdentityMismatch { .. } => ErrorClass::Identity,

@@ -7,7 +7,7 @@ use stella_attest::sign::SignError;
 use stella_bundle::bundle::BundleError;
 use stella_bundle::identity::IdentityError;
 use stella_bundle::key::KeyError;
-use stella_bundle::signing_config::NotEnoughServices;
+use stella_bundle::signing_config::selection::ChoiceError;
 use stella_bundle::statement::StatementError;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustFileError, TrustedRoot};
@@ -19,6 +19,8 @@ use stella_client::oidc::TokenError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     #[error("cannot use {}: {error}", path.display())]
     File {
         path: PathBuf,
@@ -30,10 +32,8 @@ pub(crate) enum Failure {
     Key(#[from] KeyError),
     #[error("give --key, or --certificate-identity with --certificate-oidc-issuer")]
     NoIdentity,
-    #[error("the signing config names no {0} in service")]
-    NoService(&'static str),
-    #[error(transparent)]
-    NotEnoughServices(#[from] NotEnoughServices),
+    #[error("signing needs a signing config: give --signing-config FILE")]
+    NoSigningConfig,
     #[error(transparent)]
     Refused(#[from] VerifyError),
     #[error("cannot start: {0}")]

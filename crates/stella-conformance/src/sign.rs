@@ -68,7 +68,7 @@ async fn sign(args: &Args) -> Result<(), Failure> {
     let config = args
         .signing_config
         .as_deref()
-        .ok_or(Failure::NoService("service"))?;
+        .ok_or(Failure::NoSigningConfig)?;
     let config = SigningConfig::parse(&failure::read(config, MAX_TRUSTED_ROOT)?)?;
     let bytes = failure::read(&args.file, MAX_ARTIFACT)?;
     let now = failure::now();
@@ -108,9 +108,7 @@ async fn sign(args: &Args) -> Result<(), Failure> {
 }
 
 fn services(config: &SigningConfig, now: UnixTime) -> Result<Services, Failure> {
-    let fulcio = config
-        .certificate_authority(now)
-        .ok_or(Failure::NoService("Fulcio"))?;
+    let fulcio = config.certificate_authority(now)?;
     let logs = config.logs(now)?;
     let stamping = config.timestamp_authorities(now)?;
     Ok(Services {

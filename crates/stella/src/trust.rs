@@ -257,7 +257,7 @@ fn require_accepted(
 }
 
 /// Returns the public-good Sigstore's trust root: as it was recorded and refreshed, else as it is built in.
-fn public(folder: &Folder) -> Result<TrustMaterial, Failure> {
+pub(crate) fn public(folder: &Folder) -> Result<TrustMaterial, Failure> {
     match folder.record()? {
         Some(record) if record.kind == TrustKind::Public => match folder.recorded()? {
             Some(material) => Ok(material),

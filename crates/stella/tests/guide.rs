@@ -3,16 +3,21 @@
 
 mod typed;
 
+const ADOPTING: &str = include_str!("../../../docs/guide/adopting.md");
 const POLICY: &str = include_str!("../../../docs/guide/policy.md");
+const SIGNING_CONFIG: &str = include_str!("../../../docs/guide/signing-config.md");
 
 #[test]
 fn the_way_from_an_empty_file_to_an_enforced_gate_is_as_the_guide_says() {
     typed::run(POLICY, "guide-policy");
 }
 
-const ADOPTING: &str = include_str!("../../../docs/guide/adopting.md");
-
 #[test]
 fn the_way_from_a_kept_key_to_keyless_and_fail_closed_is_as_the_guide_says() {
     typed::run(ADOPTING, "guide-adopting");
+}
+
+#[test]
+fn a_signing_config_is_made_and_looked_into_as_the_guide_says() {
+    typed::run(SIGNING_CONFIG, "guide-signing-config");
 }

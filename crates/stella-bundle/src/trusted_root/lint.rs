@@ -3,7 +3,7 @@
 //! An error is a lie or a gap that breaks verification; a warning is what works here and not with every released client,
 //! or what is missing for some use. Nothing here decides what verification accepts.
 
-mod shape;
+pub(crate) mod shape;
 
 #[cfg(test)]
 mod tests;
@@ -456,22 +456,27 @@ fn log_ids(part: TrustPart, address: &str, key: &PublicKey) -> Vec<[u8; 32]> {
     if part == TrustPart::Ctlogs || key.kind() != KeyKind::Ed25519 {
         return vec![key.key_id()];
     }
-    // spec: C2SP signed-note: SHA-256(origin || 0x0A || 0x01 || key). The origin is the host, or more of the address.
+    let id = |origin: &str| note_id(origin, key);
+    origins(address).into_iter().filter_map(id).collect()
+}
+
+/// Returns the id of an Ed25519 log with this origin, 32 bytes; none where the origin cannot stand in a note.
+pub(super) fn note_id(origin: &str, key: &PublicKey) -> Option<[u8; 32]> {
+    // spec: C2SP signed-note: SHA-256(origin || 0x0A || 0x01 || key).
+    let name = KeyName::new(origin).ok()?;
+    let vkey = VerifierKey::new(name, SignatureType::Ed25519, key.bits()).ok()?;
+    Some(vkey.log_id())
+}
+
+/// Returns the origins that a log at an address may have: the host, the host with its port, all of the address.
+pub(super) fn origins(address: &str) -> [&str; 3] {
     let whole = address.split_once("://").map_or(address, |(_, rest)| rest);
     let whole = whole.trim_end_matches('/');
     let with_port = whole.split('/').next().unwrap_or_default();
     let host = with_port
         .rsplit_once(':')
         .map_or(with_port, |(host, _)| host);
-    let id = |origin: &str| {
-        let name = KeyName::new(origin).ok()?;
-        let vkey = VerifierKey::new(name, SignatureType::Ed25519, key.bits()).ok()?;
-        Some(vkey.log_id())
-    };
     [host, with_port, whole]
-        .into_iter()
-        .filter_map(id)
-        .collect()
 }
 
 /// Finds a log of Rekor v2 where nobody dates what it holds.

@@ -16,7 +16,9 @@ mod logout;
 mod mirror;
 mod policy;
 mod serve;
+mod signing_config;
 mod trust;
+mod trusted_root;
 mod verify;
 
 use std::env;
@@ -108,9 +110,15 @@ enum Command {
     Serve(serve::Args),
     #[command(name = "sign-blob")]
     SignBlob(blob::sign::Args),
+    /// Say where to sign: make, show and check a signing config
+    #[command(subcommand)]
+    SigningConfig(signing_config::Command),
     /// Choose and show whom to believe
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Make a trusted root of certificates and public keys
+    #[command(subcommand)]
+    TrustedRoot(trusted_root::Command),
     /// Answer whether files may be released: attested by someone who may, as a policy asks
     #[command(aliases = ["verify-blob", "verify-blob-attestation"])]
     Verify(Box<verify::Args>),
@@ -187,7 +195,9 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::PublicKey(args) => key::public::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::SignBlob(args) => wait(blob::sign::run(&context, args)),
+        Command::SigningConfig(command) => signing_config::run(command),
         Command::Trust(command) => wait(trust::run(command)),
+        Command::TrustedRoot(command) => trusted_root::run(command),
         Command::Verify(args) => verify::run(&context, &args),
     }
 }

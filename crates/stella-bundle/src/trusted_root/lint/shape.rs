@@ -1,13 +1,13 @@
 //! The names that a trusted root may hold: what is unknown, and what is absent though a client demands it.
 //!
-//! Reading is tolerant (`trusted_root.rs`); some released clients are not.
+//! Reading is tolerant (`trusted_root.rs`); some released clients are not. Signing configs share the search.
 
 use serde_json::Value;
 
 use super::Finding;
 
 /// What may stand somewhere.
-enum Shape {
+pub(crate) enum Shape {
     /// A text or a number.
     Plain,
     /// Names with what stands under them.
@@ -18,7 +18,8 @@ enum Shape {
 
 use Shape::{List, Names, Plain};
 
-const RANGE: Shape = Names(&[("start", Plain), ("end", Plain)]);
+/// A window of time.
+pub(crate) const RANGE: Shape = Names(&[("start", Plain), ("end", Plain)]);
 const ID: Shape = Names(&[("keyId", Plain)]);
 const LOG: Shape = Names(&[
     ("baseUrl", Plain),
@@ -57,8 +58,8 @@ const TRUSTED_ROOT: Shape = Names(&[
 
 /// Lists unknown names, and lists that a client wants to see though they be empty.
 pub(super) fn findings(file: &Value) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    unknown(file, &TRUSTED_ROOT, "", &mut findings);
+    let unknown = unknown(file, &TRUSTED_ROOT).into_iter();
+    let mut findings: Vec<Finding> = unknown.map(|path| Finding::UnknownField { path }).collect();
     if file.get("ctlogs").is_none() {
         let path = "ctlogs".to_owned();
         findings.push(Finding::FieldAbsent { path });
@@ -66,7 +67,14 @@ pub(super) fn findings(file: &Value) -> Vec<Finding> {
     findings
 }
 
-fn unknown(value: &Value, shape: &Shape, path: &str, findings: &mut Vec<Finding>) {
+/// Lists the paths of names that a shape does not know.
+pub(crate) fn unknown(value: &Value, shape: &Shape) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(value, shape, "", &mut found);
+    found
+}
+
+fn collect(value: &Value, shape: &Shape, path: &str, found: &mut Vec<String>) {
     match (value, shape) {
         (Value::Object(map), Names(names)) => {
             for (name, inner) in map {
@@ -76,14 +84,14 @@ fn unknown(value: &Value, shape: &Shape, path: &str, findings: &mut Vec<Finding>
                 };
                 let camel = camel_case(name);
                 match names.iter().find(|(known, _)| *known == camel) {
-                    Some((_, shape)) => unknown(inner, shape, &path, findings),
-                    None => findings.push(Finding::UnknownField { path }),
+                    Some((_, shape)) => collect(inner, shape, &path, found),
+                    None => found.push(path),
                 }
             }
         }
         (Value::Array(list), List(shape)) => {
             for (index, inner) in list.iter().enumerate() {
-                unknown(inner, shape, &format!("{path}[{index}]"), findings);
+                collect(inner, shape, &format!("{path}[{index}]"), found);
             }
         }
         _ => {}

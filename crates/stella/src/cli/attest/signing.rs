@@ -107,9 +107,10 @@ impl SigningFlags {
         let now = SystemClock.now();
         let root_bundle = keyless.root_bundle.as_deref();
         let root_bundle = root_bundle.map(table::read_root_bundle).transpose()?;
-        let services = table::services(keyless, &table.material, now)?;
+        let is_certified = key.is_none() || self.identity;
+        let services = table::services(keyless, &table.material, now, is_certified)?;
         // 3. Who: the identity token.
-        let token = match key.is_none() || self.identity {
+        let token = match is_certified {
             true => {
                 let (transport, local) = (table.transport.as_ref(), table.local.as_ref());
                 Some(token::acquire(&loaded, transport, local, now).await?)
