@@ -277,3 +277,37 @@ fn a_kept_key_under_an_identity_is_accepted_by_either() {
     let public = ["verify", "app", "--key", "release-rsa-3072.pub"];
     desk.run(public).ended(0);
 }
+
+#[test]
+fn called_cosign_it_does_what_cosign_is_asked_every_day() {
+    let desk = desk();
+    std::os::unix::fs::symlink(desk::STELLA, desk.path("cosign")).unwrap();
+    let cosign = |arguments: &str| {
+        let program = desk.path("cosign").display().to_string();
+        let mut command = desk.wrapped(&program, arguments.split(' '));
+        desk::finish(command.env("COSIGN_PASSWORD", "open sesame"))
+    };
+    cosign("generate-key-pair").ended(0);
+    let signed = cosign("sign-blob -y --key cosign.key --bundle app.json app").ended(0);
+    cosign("verify-blob --key cosign.pub --bundle app.json app").ended(0);
+    // The signature alone is printed, and is enough.
+    desk.write("app.sig", signed.out);
+    cosign("verify-blob --key=cosign.pub --signature app.sig app").ended(0);
+    desk.write("predicate.json", r#"{"ready": true}"#);
+    cosign("attest-blob --key cosign.key --predicate predicate.json --type custom app").ended(0);
+    let verify = "verify-blob-attestation --key cosign.pub --type custom app";
+    cosign(verify).ended(0);
+    cosign(&verify.replace("custom", "openvex")).ended(21);
+    let public = cosign("public-key --key cosign.key").ended(0);
+    assert_eq!(
+        public.out,
+        fs::read_to_string(desk.path("cosign.pub")).unwrap()
+    );
+    let refused = cosign("sign-blob --key cosign.key --output-certificate c app").ended(2);
+    says(
+        &refused.err,
+        &["--output-certificate is not supported", "in the bundle"],
+    );
+    let refused = desk.run(["cosign", "triangulate", "x"]).ended(2);
+    says(&refused.err, &["cosign triangulate is not supported"]);
+}

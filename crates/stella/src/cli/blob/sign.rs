@@ -41,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     output_signature: Option<PathBuf>,
 
+    /// Print the signature alone, in base64, as cosign does
+    #[arg(long, hide = true, conflicts_with = "json")]
+    print_signature: bool,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -67,7 +71,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
             fs::write(path, text).map_err(|error| Failure::io("write", path, &error))?;
         }
         rows.push(to_json(file, content, signed, &path));
-        if !args.json {
+        if args.print_signature {
+            terminal::say(&encode_base64(signed.bundle.content.signature()));
+        } else if !args.json {
             terminal::say(&format!("signed {file}, in {}", path.display()));
             if let Some(entry) = signed.verified.facts().entries.first() {
                 terminal::say(&format!(
