@@ -4,7 +4,7 @@
 
 use const_oid::ObjectIdentifier;
 
-use crate::asn1::{self, Asn1Error, Reader, Tlv, tag};
+use crate::asn1::{self, Asn1Error, Tlv, tag};
 use crate::certificate::Certificate;
 use crate::cms::{
     self, CONTENT_TYPE, CmsError, MESSAGE_DIGEST, SignedData, SignerId, read_digest_algorithm,
