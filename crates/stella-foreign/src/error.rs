@@ -96,7 +96,7 @@ pub enum ForeignError {
         missing: &'static str,
     },
     /// No signature of the key says what the key is for and how long.
-    #[error("key {key} has no good self-signature")]
+    #[error("key {key} has no good self-signature; one over SHA-1 or MD5 does not count")]
     NoSelfSignature {
         /// Its fingerprint.
         key: String,

@@ -142,6 +142,8 @@ impl<'a> Certificate<'a> {
         now: UnixTime,
     ) -> Result<SigningKey<'a>, ForeignError> {
         let primary = &self.primary;
+        // What cannot be verified here is said by its name, not as a signature that is missing.
+        primary.public_key()?;
         // 1. The primary key is not revoked and says how long it lives.
         self.require_unrevoked(primary, &self.direct, KEY_REVOCATION, &[&primary.hashed()])?;
         let direct = self.newest(&self.direct, DIRECT..=DIRECT, &[&primary.hashed()], now)?;

@@ -9,6 +9,8 @@ mod key;
 mod packet;
 mod signature;
 mod subpackets;
+#[cfg(test)]
+mod tests;
 
 use stella_bundle::time::UnixTime;
 

@@ -7,6 +7,9 @@ use crate::cursor::Cursor;
 /// More packets than this in a file are refused; a keyring of a whole distribution has fewer.
 const MAX_PACKETS: usize = 50_000;
 
+/// Only content comes in packets whose length is not known at their beginning (RFC 9580 §4.2.1.4).
+const STREAM: &str = "a message that holds its content";
+
 /// Types of packets (RFC 9580 §5).
 pub(super) mod kind {
     pub(in super::super) const SIGNATURE: u8 = 2;
@@ -58,8 +61,7 @@ fn read<'a>(cursor: &mut Cursor<'a>) -> Result<Packet<'a>, ForeignError> {
                 1 => u32::from(cursor.u16("a length")?),
                 2 => cursor.u32("a length")?,
                 _ => {
-                    let feature = "a packet of indeterminate length";
-                    return Err(ForeignError::unsupported(FORMAT, feature));
+                    return Err(ForeignError::unsupported(FORMAT, STREAM));
                 }
             };
             (header >> 2 & 0x0f, length)
@@ -80,7 +82,7 @@ fn read<'a>(cursor: &mut Cursor<'a>) -> Result<Packet<'a>, ForeignError> {
 fn read_length(cursor: &mut Cursor<'_>) -> Result<u32, ForeignError> {
     match cursor.u8("a length")? {
         0xff => cursor.u32("a length"),
-        0xe0.. => Err(ForeignError::unsupported(FORMAT, "a packet in parts")),
+        0xe0.. => Err(ForeignError::unsupported(FORMAT, STREAM)),
         first @ 0xc0.. => {
             let second = cursor.u8("a length")?;
             Ok((u32::from(first - 0xc0) << 8) + u32::from(second) + 192)

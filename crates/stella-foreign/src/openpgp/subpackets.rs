@@ -22,7 +22,6 @@ mod kind {
     pub(super) const EXPIRES: u8 = 3;
     pub(super) const KEY_EXPIRES: u8 = 9;
     pub(super) const ISSUER: u8 = 16;
-    pub(super) const NOTATION: u8 = 20;
     pub(super) const KEY_FLAGS: u8 = 27;
     pub(super) const REASON: u8 = 29;
     pub(super) const EMBEDDED: u8 = 32;
@@ -89,8 +88,8 @@ impl<'a> Subpackets<'a> {
                 return self.take_unhashed(kind, body);
             }
             _ => {
-                let understood = kind != kind::NOTATION && kind::HARMLESS.contains(&kind);
-                if critical && !understood {
+                // A notation (20) is none of these: what it means is between two people.
+                if critical && !kind::HARMLESS.contains(&kind) {
                     self.unknown_critical = self.unknown_critical.or(Some(kind));
                 }
                 cursor.take_rest();
