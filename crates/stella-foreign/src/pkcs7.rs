@@ -7,7 +7,8 @@ use stella_bundle::certificate::Certificate;
 use stella_bundle::cms::{
     self, CONTENT_TYPE, DATA, MESSAGE_DIGEST, SIGNING_TIME, SignedData, SignerId, SignerInfo,
 };
-use stella_bundle::key::PublicKey;
+use stella_bundle::digest::DigestStream;
+use stella_bundle::key::{PublicKey, Scheme};
 use stella_bundle::memo::Memo;
 use stella_bundle::pem;
 use stella_bundle::time::UnixTime;
@@ -161,13 +162,9 @@ fn cover(data: &SignedData<'_>, artifact: &mut Artifact<'_>) -> Result<Covered, 
         if data.content_type != DATA {
             return Err(wrong("contentType"));
         }
-        let message = match scheme.hash() {
-            Some(hash) => Message::Digest(artifact.digest(hash)?),
-            None => Message::Whole(artifact.whole()?),
-        };
         return Ok(Covered {
             signed: Signed::Artifact,
-            message,
+            message: cover_artifact(scheme, artifact)?,
             created: None,
         });
     };
@@ -176,6 +173,35 @@ fn cover(data: &SignedData<'_>, artifact: &mut Artifact<'_>) -> Result<Covered, 
         signed: Signed::Message(attributes.clone()),
         message: Message::whole_for(scheme, attributes),
     })
+}
+
+/// Takes the artifact as what is signed, but for one that is itself a set of signed attributes: anybody can make such a
+/// pair from a signature over those.
+fn cover_artifact(scheme: Scheme, artifact: &mut Artifact<'_>) -> Result<Message, ForeignError> {
+    let (message, head) = match scheme.hash() {
+        Some(hash) => {
+            let (mut stream, mut head) = (DigestStream::new(hash), Vec::new());
+            artifact.each(|piece| {
+                stream.update(piece);
+                if head.len() < MAX_SIGNATURE {
+                    head.extend_from_slice(piece);
+                }
+                Ok(())
+            })?;
+            (Message::Digest(stream.finish()), head)
+        }
+        None => {
+            let whole = artifact.whole()?;
+            (Message::Whole(whole.clone()), whole)
+        }
+    };
+    match cms::attributes(&head, [&CONTENT_TYPE, &MESSAGE_DIGEST]) {
+        Ok([Some(_), Some(_)]) => {
+            let feature = "an artifact that is another signature's signed attributes";
+            Err(ForeignError::unsupported(FORMAT, feature))
+        }
+        _ => Ok(message),
+    }
 }
 
 /// Requires the attributes that must be there (RFC 5652 §11.1, §11.2), and returns the signing time if there is one.

@@ -309,3 +309,76 @@ fn read_number<'a>(fields: &mut Cursor<'a>) -> Result<&'a [u8], ForeignError> {
 fn fingerprint(blob: &[u8]) -> String {
     format!("SHA256:{}", STANDARD_NO_PAD.encode(sha256(blob)))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+    }
+
+    fn strings(list: &[&[u8]]) -> Vec<u8> {
+        list.iter().flat_map(|each| string(each)).collect()
+    }
+
+    fn error(key: &[u8], hash: &[u8], signature: &[u8]) -> ForeignError {
+        let head = [MAGIC, &VERSION.to_be_bytes()].concat();
+        let fields = strings(&[key, b"file", b"", hash, signature]);
+        let armored = pem::encode(LABEL, &[head, fields].concat());
+        let kind = Cursor::new(FORMAT, key).string("").unwrap();
+        let kind = String::from_utf8_lossy(kind);
+        let line = format!("{kind} {}\n", STANDARD.encode(key));
+        let mut reader = &b"a file"[..];
+        let mut artifact = Artifact::new(&mut reader);
+        verify(armored.as_bytes(), line.as_bytes(), &mut artifact, "file")
+            .err()
+            .unwrap()
+    }
+
+    #[test]
+    fn security_keys_certificates_and_sha1_are_refused_by_name() {
+        let security_key = strings(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"ssh:"]);
+        let certificate = strings(&[b"ssh-ed25519-cert-v01@openssh.com", &[7; 32]]);
+        for (key, name) in [
+            (security_key, "sk-ssh-ed25519@openssh.com"),
+            (certificate, "ssh-ed25519-cert-v01@openssh.com"),
+        ] {
+            let feature = format!("a key of kind {name:?}");
+            let error = error(&key, b"sha512", &strings(&[b"", b""]));
+            assert_eq!(error, ForeignError::unsupported(FORMAT, feature));
+        }
+        let modulus = [&[0, 0x80][..], &[1; 255]].concat();
+        let rsa = strings(&[b"ssh-rsa", &[1, 0, 1], &modulus]);
+        let sha1 = strings(&[b"ssh-rsa", &[1; 256]]);
+        let weak = ForeignError::WeakHash { name: "SHA-1" };
+        assert_eq!(error(&rsa, b"sha512", &sha1), weak);
+        let feature = "hash \"sha1\"";
+        let unsupported = ForeignError::unsupported(FORMAT, feature);
+        assert_eq!(error(&rsa, b"sha1", &sha1), unsupported);
+    }
+
+    #[test]
+    fn numbers_have_one_encoding() {
+        for bytes in [
+            &[][..],
+            &[0],
+            &[0, 1],
+            &[0x80],
+            &[0, 0, 0x80],
+            &[1; MAX_NUMBER],
+        ] {
+            let field = string(bytes);
+            assert!(
+                read_number(&mut Cursor::new(FORMAT, &field)).is_err(),
+                "{bytes:?}"
+            );
+        }
+        for (bytes, magnitude) in [(&[1][..], &[1][..]), (&[0, 0x80], &[0x80])] {
+            let field = string(bytes);
+            let read = read_number(&mut Cursor::new(FORMAT, &field));
+            assert_eq!(read, Ok(magnitude));
+        }
+    }
+}

@@ -107,3 +107,51 @@ fn messages(
     };
     Ok(schemes.iter().flat_map(each).collect())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use sha2::Digest as _;
+    use stella_bundle::key::KeyDetails;
+
+    use super::*;
+    use crate::public_key;
+    use crate::{Loggable, Reason};
+
+    const ARTIFACT: &[u8] = b"a file";
+
+    fn verify_ed25519(signature: &[u8], mut artifact: &[u8]) -> Result<Loggable, ForeignError> {
+        let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+        let pem = public_key::ed25519(key.as_bytes()).unwrap().to_pem();
+        let mut artifact = Artifact::new(&mut artifact);
+        let found = verify(signature, pem.as_bytes(), &mut artifact)?;
+        Ok(found.proven.loggable)
+    }
+
+    #[test]
+    fn ed25519ph_is_native_and_pure_ed25519_is_not() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let hash = sha2::Sha512::new_with_prefix(ARTIFACT);
+        let prehashed = key.sign_prehashed(hash, None).unwrap().to_bytes();
+        match verify_ed25519(&prehashed, ARTIFACT).unwrap() {
+            Loggable::Native(native) => assert_eq!(native.key_details, KeyDetails::Ed25519Ph),
+            Loggable::CounterAttest(reason) => panic!("{reason}"),
+        }
+        let pure = key.sign(ARTIFACT).to_bytes();
+        let anew = Loggable::CounterAttest(Reason::PureEd25519);
+        assert_eq!(verify_ed25519(&pure, ARTIFACT), Ok(anew));
+        for signature in [prehashed, pure] {
+            let result = verify_ed25519(&signature, b"another");
+            assert_eq!(result, Err(ForeignError::BadSignature));
+        }
+    }
+
+    #[test]
+    fn nothing_and_far_too_much_are_no_signature() {
+        for signature in [&b""[..], &[0; MAX_SIGNATURE + 1]] {
+            let result = verify_ed25519(signature, ARTIFACT);
+            assert!(matches!(result, Err(ForeignError::Unexpected { .. })));
+        }
+    }
+}

@@ -109,6 +109,8 @@ fn primitive(verified: &Verified) -> Option<(&[u8], &[u8], &Digest)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_bytes_make_it_panic(
         signature in proptest::collection::vec(any::<u8>(), 0..200),

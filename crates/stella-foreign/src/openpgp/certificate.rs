@@ -41,6 +41,7 @@ pub(super) struct Certificate<'a> {
     direct: Vec<Signature<'a>>,
     names: Vec<Part<'a>>,
     subkeys: Vec<Subkey<'a>>,
+    last: Last,
 }
 
 /// Which key of a certificate.
@@ -57,50 +58,83 @@ pub(super) struct SigningKey<'a> {
     pub(super) user_ids: Vec<String>,
 }
 
-/// Reads one certificate after the other.
+/// What the packet before was, to which signatures belong.
+#[derive(Clone, Copy)]
+enum Last {
+    Primary,
+    Name,
+    Subkey,
+    /// A subkey of an unknown version.
+    Unknown,
+}
+
+/// Reads one certificate after the other. Those of unknown versions are passed over when there are others (RFC 9580
+/// §10.3).
 pub(super) fn read_all<'a>(packets: &[Packet<'a>]) -> Result<Vec<Certificate<'a>>, ForeignError> {
     let mut list: Vec<Certificate<'a>> = Vec::new();
+    let mut first_error = None;
+    // The certificate that parts belong to; none after one that is passed over.
+    let mut current: Option<Certificate<'a>> = None;
     for packet in packets {
-        match (packet.kind, list.last_mut()) {
-            (kind::MARKER | kind::PADDING | kind::TRUST, _) => {}
-            (kind::PUBLIC_KEY, _) => list.push(Certificate::new(packet.body)?),
-            (kind::SECRET_KEY, _) => {
+        match packet.kind {
+            kind::MARKER | kind::PADDING | kind::TRUST => {}
+            kind::SECRET_KEY => {
                 return Err(ForeignError::unsupported(FORMAT, "a private key"));
             }
-            (_, Some(certificate)) => certificate.take(packet)?,
-            (other, None) => {
-                let found = format!("a packet of type {other}");
-                return Err(ForeignError::unexpected(FORMAT, "a public key", found));
+            kind::PUBLIC_KEY => {
+                list.extend(current.take());
+                match Key::parse(packet.body) {
+                    Ok(primary) => current = Some(Certificate::of(primary)),
+                    Err(error) => first_error = first_error.or(Some(error)),
+                }
             }
+            other => match &mut current {
+                Some(certificate) => certificate.take(packet)?,
+                None if first_error.is_some() => {}
+                None => {
+                    let found = format!("a packet of type {other}");
+                    return Err(ForeignError::unexpected(FORMAT, "a public key", found));
+                }
+            },
         }
     }
-    if list.is_empty() {
-        return Err(ForeignError::unexpected(FORMAT, "a public key", "none"));
+    list.extend(current);
+    match first_error {
+        Some(error) if list.is_empty() => Err(error),
+        None if list.is_empty() => Err(ForeignError::unexpected(FORMAT, "a public key", "none")),
+        _ => Ok(list),
     }
-    Ok(list)
 }
 
 impl<'a> Certificate<'a> {
-    fn new(body: &'a [u8]) -> Result<Self, ForeignError> {
-        Ok(Self {
-            primary: Key::parse(body)?,
+    const fn of(primary: Key<'a>) -> Self {
+        Self {
+            primary,
             direct: Vec::new(),
             names: Vec::new(),
             subkeys: Vec::new(),
-        })
+            last: Last::Primary,
+        }
     }
 
     fn take(&mut self, packet: &Packet<'a>) -> Result<(), ForeignError> {
         match packet.kind {
-            kind::USER_ID | kind::USER_ATTRIBUTE => self.names.push(Part::of(packet)),
-            kind::PUBLIC_SUBKEY => self.subkeys.push(Subkey {
-                key: Key::parse(packet.body)?,
-                signatures: Vec::new(),
-            }),
+            kind::USER_ID | kind::USER_ATTRIBUTE => {
+                self.names.push(Part::of(packet));
+                self.last = Last::Name;
+            }
+            kind::PUBLIC_SUBKEY => match Key::parse(packet.body) {
+                Ok(key) => {
+                    let signatures = Vec::new();
+                    self.subkeys.push(Subkey { key, signatures });
+                    self.last = Last::Subkey;
+                }
+                Err(_) => self.last = Last::Unknown,
+            },
             kind::SIGNATURE => {
                 // Others' signatures may be of any version and form; they are nothing here.
                 if let Ok(signature) = Signature::parse(packet.body) {
-                    self.last_signatures().push(signature);
+                    self.take_signature(signature);
                 }
             }
             other => {
@@ -112,12 +146,16 @@ impl<'a> Certificate<'a> {
         Ok(())
     }
 
-    /// Returns the signatures of the part that was read last; subkeys come after names (RFC 9580 §10.1.1).
-    fn last_signatures(&mut self) -> &mut Vec<Signature<'a>> {
-        match (self.subkeys.last_mut(), self.names.last_mut()) {
-            (Some(subkey), _) => &mut subkey.signatures,
-            (None, Some(name)) => &mut name.signatures,
-            (None, None) => &mut self.direct,
+    /// Puts a signature to what it stands after.
+    fn take_signature(&mut self, signature: Signature<'a>) {
+        let signatures = match self.last {
+            Last::Primary => Some(&mut self.direct),
+            Last::Name => self.names.last_mut().map(|name| &mut name.signatures),
+            Last::Subkey => self.subkeys.last_mut().map(|subkey| &mut subkey.signatures),
+            Last::Unknown => None,
+        };
+        if let Some(signatures) = signatures {
+            signatures.push(signature);
         }
     }
 

@@ -120,6 +120,25 @@ fn every_byte_of_a_signature_of_version_6_counts() {
 }
 
 #[test]
+fn keys_of_unknown_versions_are_passed_over_when_there_are_others() {
+    let known = armor::to_binary(PUBLIC.as_bytes(), armor::PUBLIC_KEY).unwrap();
+    // A key of version 3 with a name, and a subkey of version 9 with a binding.
+    let unknown = [&[0xc6, 2, 3, 0][..], &[0xcd, 1, b'x']].concat();
+    let subkey = [&[0xce, 2, 9, 0][..], &[0xc2, 1, 4]].concat();
+    let signature = Template::default().sign();
+    let verify = |ring: &[u8]| {
+        let mut reader = ARTIFACT;
+        verify(&signature, ring, &mut Artifact::new(&mut reader), NOW)
+    };
+    verify(&[&unknown, &known[..], &subkey, &unknown].concat()).unwrap();
+    let error = verify(&unknown).err().unwrap();
+    assert!(
+        matches!(error, ForeignError::Unsupported { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_salt_of_another_length_or_a_weak_hash_is_refused() {
     let short = Template {
         salt: vec![7; 16],

@@ -220,6 +220,30 @@ fn a_certificate_inside_counts_when_a_given_ca_issued_it() {
 }
 
 #[test]
+fn signed_attributes_do_not_pass_for_an_artifact() {
+    let Some(bench) = bench() else { return };
+    key(&bench, "ec", EC);
+    let verified = pkcs7(&bench, "ec", "cms", "ec.crt").verify().unwrap();
+    let Signed::Message(attributes) = verified.signed() else {
+        panic!("{:?}", verified.signed());
+    };
+    bench.write("artifact", attributes);
+    let trial = pkcs7(&bench, "ec", "cms -noattr", "ec.crt");
+    let asked = stella_foreign::Asked::at(trial.now);
+    let result = stella_foreign::verify(
+        Format::Pkcs7,
+        &trial.signature,
+        &trial.key,
+        &mut &attributes[..],
+        &asked,
+    );
+    assert!(
+        matches!(result, Err(ForeignError::Unsupported { .. })),
+        "{result:?}"
+    );
+}
+
+#[test]
 fn pkcs7_that_is_not_for_this_is_refused_by_name() {
     let Some(bench) = bench() else { return };
     key(&bench, "ec", EC);
