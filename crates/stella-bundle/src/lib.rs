@@ -8,6 +8,7 @@ pub mod attestation_set;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
+pub mod cms;
 pub mod digest;
 pub mod entry;
 pub mod envelope;

@@ -4,37 +4,26 @@
 
 use const_oid::ObjectIdentifier;
 
-use crate::asn1::{self, Asn1Error, Reader, Tlv, tag};
+use crate::asn1::{self, Asn1Error, Tlv, tag};
 use crate::certificate::Certificate;
+use crate::cms::{
+    self, CONTENT_TYPE, CmsError, MESSAGE_DIGEST, SignedData, SignerId, read_digest_algorithm,
+};
 use crate::digest::{Digest, DigestAlgorithm};
-use crate::key::{KeyError, Scheme, sha256};
+use crate::key::{Scheme, sha256};
 use crate::time::UnixTime;
 
 /// Tokens larger than this are refused; with a whole chain they have about 6 KiB.
 pub const MAX_TIMESTAMP: usize = 64 * 1024;
-/// More certificates inside a token than this are not looked at.
-const MAX_CERTIFICATES: usize = 10;
 
-/// id-signedData (RFC 5652 §5.1).
-pub const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 /// id-ct-TSTInfo (RFC 3161 §2.4.2).
 pub const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
-/// id-contentType (RFC 5652 §11.1).
-pub const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
-/// id-messageDigest (RFC 5652 §11.2).
-pub const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
-/// id-signingTime (RFC 5652 §11.3).
-pub const SIGNING_TIME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
 /// id-aa-signingCertificate (RFC 2634 §5.4).
 pub const SIGNING_CERTIFICATE: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
 /// id-aa-signingCertificateV2 (RFC 5035 §3).
 pub const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
-const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
-const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
-const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
-const RSA_ENCRYPTION: ObjectIdentifier = crate::key::RSA_ENCRYPTION;
 
 /// The ways in which a timestamp is not usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,23 +92,15 @@ impl std::fmt::Display for SignedAttribute {
     }
 }
 
-/// How a token names its signer's certificate (RFC 5652 §5.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignerId {
-    /// Issuer's name in DER and the serial number's content octets.
-    IssuerAndSerial(Vec<u8>, Vec<u8>),
-    /// subjectKeyIdentifier.
-    KeyId(Vec<u8>),
-}
-
-impl SignerId {
-    /// Says whether this names `certificate`.
-    pub fn names(&self, certificate: &Certificate) -> bool {
-        match self {
-            Self::IssuerAndSerial(issuer, serial) => {
-                certificate.issuer() == issuer && certificate.serial() == serial
+impl From<CmsError> for TimestampError {
+    fn from(error: CmsError) -> Self {
+        match error {
+            CmsError::Asn1(error) => error.into(),
+            CmsError::SignerCount { found } => Self::SignerCount { found },
+            CmsError::UnsupportedAlgorithm { algorithm } => {
+                Self::UnsupportedAlgorithm { algorithm }
             }
-            Self::KeyId(id) => certificate.subject_key_id() == Some(id),
+            CmsError::WrongContent => Self::WrongContent,
         }
     }
 }
@@ -143,15 +124,8 @@ pub struct SignedTimestamp {
     /// DER of the signed attributes with the tag of a SET, as they are signed.
     signed_attributes: Vec<u8>,
     digest: DigestAlgorithm,
-    scheme: TokenScheme,
+    scheme: Scheme,
     signature: Vec<u8>,
-}
-
-/// The token's signature algorithm; `rsaEncryption` leaves the hash to the digest algorithm (RFC 3370 §3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TokenScheme {
-    Named(Scheme),
-    RsaOverDigest,
 }
 
 impl SignedTimestamp {
@@ -176,38 +150,23 @@ impl SignedTimestamp {
     }
 
     fn parse_token(token: Tlv<'_>) -> Result<Self, TimestampError> {
-        let mut content_info = token.reader();
-        require_oid(&mut content_info, &SIGNED_DATA)?;
-        let wrapper = content_info.expect(tag::context(0))?;
-        content_info.finish()?;
-
-        // spec: RFC 5652 §5.1 SignedData.
-        let mut data = asn1::only_sequence(wrapper.content)?;
-        data.expect(tag::INTEGER)?;
-        data.expect(tag::SET)?;
-        let tst_info = read_encapsulated(&mut data)?;
-        let certificates = match data.optional(tag::context(0))? {
-            Some(set) => read_certificates(set)?,
-            None => Vec::new(),
+        let data = SignedData::parse(token)?;
+        let tst_info = data.content.filter(|_| data.content_type == TST_INFO);
+        let tst_info = tst_info.ok_or(TimestampError::WrongContent)?;
+        let missing = TimestampError::SignedAttribute {
+            attribute: SignedAttribute::ContentType,
         };
-        data.optional(tag::context(1))?; // revocation lists: not used
-        let mut signers = data.expect(tag::SET)?.reader();
-        data.finish()?;
-        let signer = signers.expect(tag::SEQUENCE)?;
-        if !signers.is_empty() {
-            return Err(TimestampError::SignerCount { found: 2 });
-        }
         let info = TstInfo::parse(tst_info)?;
-        let signer = SignerInfo::parse(signer)?;
+        let signer = data.signer;
         Ok(Self {
             imprint: info.imprint,
             time: info.time,
             nonce: info.nonce,
             serial: info.serial,
             signer: signer.id,
-            certificates,
+            certificates: data.certificates.into_iter().map(<[u8]>::to_vec).collect(),
             tst_info: tst_info.to_vec(),
-            signed_attributes: signer.signed_attributes,
+            signed_attributes: signer.signed_attributes.ok_or(missing)?,
             digest: signer.digest,
             scheme: signer.scheme,
             signature: signer.signature,
@@ -238,24 +197,21 @@ impl SignedTimestamp {
     /// `SignedAttribute`, `UnsupportedAlgorithm`, `BadSignature`.
     pub fn verify(&self, signer: &Certificate) -> Result<(), TimestampError> {
         self.require_attributes(signer)?;
-        let scheme = match self.scheme {
-            TokenScheme::Named(scheme) => scheme,
-            TokenScheme::RsaOverDigest => Scheme::RsaPkcs1(self.digest),
-        };
         signer
             .public_key()
-            .verify_with(scheme, &self.signed_attributes, &self.signature)
+            .verify_with(self.scheme, &self.signed_attributes, &self.signature)
             .map_err(|_| TimestampError::BadSignature)
     }
 
     fn require_attributes(&self, signer: &Certificate) -> Result<(), TimestampError> {
         let missing = |attribute| TimestampError::SignedAttribute { attribute };
-        let [content_type, digest, v2, v1] = self.attributes([
+        let wanted = [
             &CONTENT_TYPE,
             &MESSAGE_DIGEST,
             &SIGNING_CERTIFICATE_V2,
             &SIGNING_CERTIFICATE,
-        ])?;
+        ];
+        let [content_type, digest, v2, v1] = cms::attributes(&self.signed_attributes, wanted)?;
         if content_type.and_then(|value| value.to_oid().ok()) != Some(TST_INFO) {
             return Err(missing(SignedAttribute::ContentType));
         }
@@ -274,30 +230,6 @@ impl SignedTimestamp {
         } else {
             Err(missing(SignedAttribute::SigningCertificate))
         }
-    }
-
-    /// Finds the only value of each signed attribute; one that stands twice is as good as missing.
-    fn attributes<const N: usize>(
-        &self,
-        wanted: [&ObjectIdentifier; N],
-    ) -> Result<[Option<Tlv<'_>>; N], Asn1Error> {
-        let mut list = Reader::new(&self.signed_attributes)
-            .expect(tag::SET)?
-            .reader();
-        let mut values = [None; N];
-        let mut seen = [false; N];
-        while !list.is_empty() {
-            let mut attribute = list.sequence()?;
-            let id = attribute.expect(tag::OID)?.content;
-            let mut held = attribute.expect(tag::SET)?.reader();
-            let value = held.tlv()?;
-            if let Some(at) = wanted.iter().position(|each| each.as_bytes() == id) {
-                let is_only = held.is_empty() && !seen[at];
-                values[at] = is_only.then_some(value);
-                seen[at] = true;
-            }
-        }
-        Ok(values)
     }
 }
 
@@ -337,105 +269,6 @@ impl TstInfo {
             time,
             nonce,
         })
-    }
-}
-
-struct SignerInfo {
-    id: SignerId,
-    digest: DigestAlgorithm,
-    signed_attributes: Vec<u8>,
-    scheme: TokenScheme,
-    signature: Vec<u8>,
-}
-
-impl SignerInfo {
-    /// Reads SignerInfo (RFC 5652 §5.3).
-    fn parse(element: Tlv<'_>) -> Result<Self, TimestampError> {
-        let mut fields = element.reader();
-        fields.expect(tag::INTEGER)?;
-        let id = match fields.optional(tag::context_primitive(0))? {
-            Some(key_id) => SignerId::KeyId(key_id.content.to_vec()),
-            None => {
-                let mut pair = fields.sequence()?;
-                let issuer = pair.expect(tag::SEQUENCE)?.raw.to_vec();
-                let serial = pair.expect(tag::INTEGER)?.content.to_vec();
-                pair.finish()?;
-                SignerId::IssuerAndSerial(issuer, serial)
-            }
-        };
-        let digest = read_digest_algorithm(fields.expect(tag::SEQUENCE)?)?;
-        let attributes = fields.expect(tag::context(0))?;
-        let scheme = read_scheme(fields.expect(tag::SEQUENCE)?)?;
-        let signature = fields.expect(tag::OCTET_STRING)?.content.to_vec();
-        fields.optional(tag::context(1))?; // unsigned attributes
-        fields.finish()?;
-        // spec: RFC 5652 §5.4: what is signed has the tag of a SET in place of [0].
-        let signed_attributes = asn1::tlv(tag::SET, attributes.content);
-        Ok(Self {
-            id,
-            digest,
-            signed_attributes,
-            scheme,
-            signature,
-        })
-    }
-}
-
-fn require_oid(reader: &mut Reader<'_>, wanted: &ObjectIdentifier) -> Result<(), TimestampError> {
-    if reader.expect(tag::OID)?.content == wanted.as_bytes() {
-        return Ok(());
-    }
-    Err(TimestampError::WrongContent)
-}
-
-fn read_encapsulated<'a>(data: &mut Reader<'a>) -> Result<&'a [u8], TimestampError> {
-    let mut encapsulated = data.sequence()?;
-    require_oid(&mut encapsulated, &TST_INFO)?;
-    let mut wrapper = encapsulated.expect(tag::context(0))?.reader();
-    encapsulated.finish()?;
-    let content = wrapper.expect(tag::OCTET_STRING)?.content;
-    wrapper.finish()?;
-    Ok(content)
-}
-
-/// Takes the certificates beside the token, unread.
-fn read_certificates(set: Tlv<'_>) -> Result<Vec<Vec<u8>>, TimestampError> {
-    let mut list = set.reader();
-    let mut certificates = Vec::new();
-    while !list.is_empty() && certificates.len() < MAX_CERTIFICATES {
-        certificates.push(list.tlv()?.raw.to_vec());
-    }
-    Ok(certificates)
-}
-
-fn read_scheme(element: Tlv<'_>) -> Result<TokenScheme, TimestampError> {
-    let algorithm = element.reader().tlv()?.to_oid()?;
-    if algorithm == RSA_ENCRYPTION {
-        return Ok(TokenScheme::RsaOverDigest);
-    }
-    match Scheme::from_algorithm_identifier(element) {
-        Ok(scheme) => Ok(TokenScheme::Named(scheme)),
-        Err(KeyError::Asn1(error)) => Err(error.into()),
-        Err(_) => Err(TimestampError::UnsupportedAlgorithm { algorithm }),
-    }
-}
-
-/// Reads the AlgorithmIdentifier of a hash; SHA-1 and weaker are not in the family.
-pub fn read_digest_algorithm(element: Tlv<'_>) -> Result<DigestAlgorithm, TimestampError> {
-    match element.reader().tlv()?.to_oid()? {
-        SHA256 => Ok(DigestAlgorithm::Sha256),
-        SHA384 => Ok(DigestAlgorithm::Sha384),
-        SHA512 => Ok(DigestAlgorithm::Sha512),
-        algorithm => Err(TimestampError::UnsupportedAlgorithm { algorithm }),
-    }
-}
-
-/// Returns the OID of a hash (RFC 5754).
-pub const fn digest_oid(algorithm: DigestAlgorithm) -> ObjectIdentifier {
-    match algorithm {
-        DigestAlgorithm::Sha256 => SHA256,
-        DigestAlgorithm::Sha384 => SHA384,
-        DigestAlgorithm::Sha512 => SHA512,
     }
 }
 

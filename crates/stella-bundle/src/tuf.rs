@@ -7,6 +7,7 @@ mod canonical;
 mod error;
 mod key;
 mod metadata;
+mod signed;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use error::TufError;
 pub use metadata::{FileRecord, TargetRecord};
+pub use signed::{RoleSignature, SignedRole};
 
 use metadata::{Document, RootWords, SnapshotWords, TargetsWords, TimestampWords};
 
@@ -283,23 +285,35 @@ impl Root {
 
     /// Requires a threshold of this root's keys for `role` under a document.
     fn require_signed(&self, document: &Document, role: Role) -> Result<(), TufError> {
+        let need = self.words.role(role)?.threshold;
+        let have = self.good_signatures(document, role)?.len();
+        if have >= need {
+            return Ok(());
+        }
+        Err(TufError::NotEnoughSignatures { role, have, need })
+    }
+
+    /// Finds the good signatures of this root's keys for `role` under a document, one of a key.
+    fn good_signatures<'a>(
+        &'a self,
+        document: &'a Document,
+        role: Role,
+    ) -> Result<Vec<(&'a key::Key, &'a metadata::Signature)>, TufError> {
         let words = self.words.role(role)?;
         // A key under two ids is one signer; an id signs once, which the document's parser saw to.
         let mut signers: HashSet<&PublicKey> = HashSet::new();
+        let mut good = Vec::new();
         for signature in &document.signatures {
             let is_of_role = words.keyids.contains(&signature.key_id);
             let key = self.words.keys.get(&signature.key_id);
             if let Some(key) = key.filter(|_| is_of_role)
                 && key.verifies(&document.signed_bytes, &signature.bytes)
+                && signers.insert(key.public())
             {
-                signers.insert(key.public());
+                good.push((key, signature));
             }
         }
-        let (have, need) = (signers.len(), words.threshold);
-        if have >= need {
-            return Ok(());
-        }
-        Err(TufError::NotEnoughSignatures { role, have, need })
+        Ok(good)
     }
 
     /// Returns the keys that sign for a role; none where the root does not know it.

@@ -6,10 +6,10 @@ use const_oid::ObjectIdentifier;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stella_bundle::asn1::{self, Asn1Error, tag};
+use stella_bundle::cms::read_digest_algorithm;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::issue::timestamp;
 use stella_bundle::json::{decode_base64, encode_base64};
-use stella_bundle::timestamp::read_digest_algorithm;
 
 use crate::limits;
 

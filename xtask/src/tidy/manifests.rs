@@ -8,17 +8,19 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Crates without clock, disk, network, environment or randomness.
-pub(super) const PURE: [&str; 4] = [
+pub(super) const PURE: [&str; 5] = [
     "stella-bundle",
+    "stella-foreign",
     "stella-policy",
     "stella-tlog",
     "stella-wire",
 ];
 
 /// What a pure crate may use besides earlier pure crates: mathematics, formats and words, nothing that acts.
-const PURE_MAY_USE: [&str; 18] = [
+const PURE_MAY_USE: [&str; 19] = [
     "aws-lc-rs",
     "base64",
+    "blake2",
     "bytes",
     "const-oid",
     "der",

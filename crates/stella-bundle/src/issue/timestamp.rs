@@ -7,13 +7,11 @@ use const_oid::ObjectIdentifier;
 
 use super::{IssueError, signature_algorithm};
 use crate::asn1::{self, Asn1Error, tag};
+use crate::cms::{CONTENT_TYPE, MESSAGE_DIGEST, SIGNED_DATA, SIGNING_TIME, digest_oid};
 use crate::digest::DigestAlgorithm;
 use crate::key::KeyDetails;
 use crate::time::UnixTime;
-use crate::timestamp::{
-    CONTENT_TYPE, MESSAGE_DIGEST, SIGNED_DATA, SIGNING_CERTIFICATE_V2, SIGNING_TIME, TST_INFO,
-    digest_oid,
-};
+use crate::timestamp::{SIGNING_CERTIFICATE_V2, TST_INFO};
 
 /// What is certified: these bytes existed at this time.
 #[derive(Debug, Clone, PartialEq, Eq)]

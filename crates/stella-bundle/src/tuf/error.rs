@@ -48,6 +48,12 @@ pub enum TufError {
         /// What is wrong, and where.
         error: JsonError,
     },
+    /// The file is not JSON of signed metadata, or names something twice.
+    #[error("not TUF metadata: {error}")]
+    NotMetadata {
+        /// What is wrong, and where.
+        error: JsonError,
+    },
     /// A number has a fraction or an exponent, so that its canonical form is open.
     #[error("{role} metadata holds a number that is no whole number")]
     NotWhole {
@@ -63,6 +69,12 @@ pub enum TufError {
         have: usize,
         /// How many are needed.
         need: usize,
+    },
+    /// The metadata is of none of the top-level roles.
+    #[error("expected metadata of root, snapshot, targets or timestamp, found {found:?}")]
+    RoleUnknown {
+        /// What it says that it is.
+        found: String,
     },
     /// The root does not say who signs for a role.
     #[error("root metadata does not say who signs {role} metadata")]

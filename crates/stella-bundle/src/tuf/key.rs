@@ -61,6 +61,11 @@ impl Key {
         &self.public
     }
 
+    /// Returns how it signs.
+    pub(super) const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// Says whether this key signed `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.public

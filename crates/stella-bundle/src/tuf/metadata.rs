@@ -93,6 +93,17 @@ impl Document {
         read(self.role, &self.signed)
     }
 
+    /// Reads the two things that metadata of every role says.
+    pub(super) fn version_and_end(&self) -> Result<(u64, UnixTime), TufError> {
+        #[derive(Deserialize)]
+        struct Words {
+            version: u64,
+            expires: String,
+        }
+        let words: Words = self.read()?;
+        Ok((words.version, self.date(&words.expires)?))
+    }
+
     fn date(&self, text: &str) -> Result<UnixTime, TufError> {
         UnixTime::parse_rfc3339(text).ok_or_else(|| TufError::Date {
             role: self.role,

@@ -484,3 +484,37 @@ fn a_root_that_names_no_signer_is_refused() {
         }
     );
 }
+
+#[test]
+fn one_roles_metadata_is_verified_without_a_walk() {
+    let root = root_one();
+    let words = targets_words(4);
+    let role = root.verify_role(&sign(&words, &[1, 9, 3]), NOW).unwrap();
+    assert_eq!(
+        (role.role, role.version, role.threshold),
+        (Role::Targets, 4, 2)
+    );
+    assert_eq!(role.message, canonical::to_bytes(&words).unwrap());
+    let signers: Vec<_> = role.signatures.iter().map(|each| &each.key_id).collect();
+    assert_eq!(signers, [&id(1), &id(3)]);
+}
+
+#[test]
+fn one_roles_metadata_by_too_few_or_too_late_is_refused() {
+    let root = root_one();
+    let verify = |bytes: &[u8], now| root.verify_role(bytes, now).unwrap_err();
+    let few = sign(&targets_words(4), &[1, 9]);
+    assert!(matches!(
+        verify(&few, NOW),
+        TufError::NotEnoughSignatures { have: 1, .. }
+    ));
+    let late = NOW.plus(Duration::from_secs(60 * 86_400));
+    let good = sign(&targets_words(4), &[1, 3]);
+    assert!(matches!(verify(&good, late), TufError::Expired { .. }));
+    let mirrors = sign(&json!({"_type": "mirrors"}), &[1, 3]);
+    assert!(matches!(
+        verify(&mirrors, NOW),
+        TufError::RoleUnknown { .. }
+    ));
+    assert!(matches!(verify(b"{}", NOW), TufError::NotMetadata { .. }));
+}

@@ -1,0 +1,4 @@
+untrusted comment: signature from minisign secret key
+RURziZiju148Exzwr4h5ngO5+sAk5V98c3s/POgsDZx7hc8pHjOdgwDRV8qTS0JbTaCWzaxl35fGACKTh+RdQ2A2XNu5YszpJww=
+trusted comment: timestamp:1767225600	file:artifact.txt
+THhh+5CtqnA9yVa94/WmpJoLNDXtBVNC3TLMIM055BYyOnjqAYFG4OHlq2a/YAdAp4gANOxnElmSUkYNSeRZAA==
