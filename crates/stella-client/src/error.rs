@@ -260,6 +260,9 @@ pub enum EntryProblem {
         /// How the key signs.
         details: KeyDetails,
     },
+    /// The entries that a log shows are not those that it signed.
+    #[error("the entries that the log shows are not the tree that it signed")]
+    NotTheTree,
     /// There is no inclusion proof.
     #[error("the entry with index {index} came without an inclusion proof")]
     ProofMissing {

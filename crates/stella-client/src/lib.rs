@@ -10,6 +10,7 @@ pub mod network;
 pub mod oidc;
 pub mod registry;
 pub mod rekor;
+mod rekor_read;
 pub mod retry;
 pub mod trust;
 pub mod tsa;

@@ -1,6 +1,6 @@
 //! Rekor v2: a signature goes in, an entry with its proof comes out, verified before anybody uses it.
 //!
-//! Reading the log (tiles, checkpoints) is not here.
+//! Reading the log (tiles, checkpoints) is `rekor_read.rs`.
 
 use bytes::Bytes;
 use http::Method;
@@ -29,6 +29,10 @@ impl Rekor {
         Self {
             base: base.to_owned(),
         }
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// Logs a record, and verifies the proof of it: up to a checkpoint that a log of `trust`, in service at `now`, signed.

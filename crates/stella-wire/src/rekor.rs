@@ -14,6 +14,10 @@ use crate::limits;
 
 /// Path of the write endpoint below Rekor's base URL.
 pub const ENTRIES_PATH: &str = "/api/v2/log/entries";
+/// Path of the checkpoint below Rekor's base URL.
+pub const CHECKPOINT_PATH: &str = "/api/v2/checkpoint";
+/// What stands before the path of a tile.
+pub const READ_PATH: &str = "/api/v2/";
 
 /// Envelopes with more signatures are refused; Rekor's own bound.
 pub const MAX_SIGNATURES: usize = 10;

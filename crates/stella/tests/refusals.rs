@@ -434,8 +434,17 @@ fn configuration_says_what_is_wrong_and_where() {
     desk.run(["--config", &unchecked, "config", "show"])
         .ended(2);
     let later = desk.write("later.yaml", "signer:\n  signing:\n    mode: key\n");
-    let said = desk.run(["--config", &later, "config", "check"]).ended(2);
-    says(&said.err, &["not built in yet", "hint:"]);
+    desk.run(["--config", &later, "config", "check"]).ended(0);
+    let without_key = [
+        "--config",
+        &later,
+        "attest",
+        "sign",
+        "--artifact",
+        &digest("a"),
+    ];
+    let said = desk.run(without_key).ended(2);
+    says(&said.err, &["no key was named", "--key KEY"]);
     let lax = desk.write(
         "lax.yaml",
         "signer:\n  signing:\n    keyless:\n      certificate:\n        requireSCT: false\n",

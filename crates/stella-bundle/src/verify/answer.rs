@@ -13,6 +13,7 @@ use crate::entry::{HashedRekord, LogEntry};
 use crate::memo::Memo;
 use crate::time::UnixTime;
 use crate::timestamp::SignedTimestamp;
+use stella_tlog::checkpoint::Checkpoint;
 
 /// Finds the path of a new certificate into a trusted authority that holds at `now`.
 ///
@@ -61,6 +62,22 @@ pub fn log_entry(
     let proof = entry.proof_with_checkpoint().ok_or(EntryError::NoProof)?;
     let head = log::verify_logged(log, entry, proof, &body, &Memo::default())?;
     Ok(head.1.size.0)
+}
+
+/// Reads a log's checkpoint, which a trusted log that is in service at `now` must have signed.
+///
+/// # Errors
+/// Any [`EntryError`]: that of the log which fits best; `UnknownLog` when there is none.
+pub fn checkpoint(trust: &Trust, envelope: &str, now: UnixTime) -> Result<Checkpoint, EntryError> {
+    let mut refusal = EntryError::UnknownLog { id: String::new() };
+    let logs = trust.logs().iter();
+    for log in logs.filter(|log| log.validity.contains(now)) {
+        match log::verify_checkpoint(log, envelope) {
+            Ok((_, checkpoint)) => return Ok(checkpoint),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
 }
 
 /// Says when and by whom `message` was stamped; none when the authority is unknown.

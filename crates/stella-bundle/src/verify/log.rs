@@ -244,7 +244,10 @@ pub(super) fn find_log<'a>(
 }
 
 /// Reads the checkpoint and verifies that this log signed it.
-fn verify_checkpoint(log: &Log, envelope: &str) -> Result<(Note, Checkpoint), EntryError> {
+pub(super) fn verify_checkpoint(
+    log: &Log,
+    envelope: &str,
+) -> Result<(Note, Checkpoint), EntryError> {
     let note = Note::parse(envelope)?;
     let checkpoint = Checkpoint::parse(&note.text)?;
     let key = checkpoint_key(log, &checkpoint)?;

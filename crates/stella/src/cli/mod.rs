@@ -95,7 +95,7 @@ enum Command {
     /// Keys that people keep: make, import, show
     #[command(subcommand)]
     Key(key::Command),
-    /// Look into the instance's logs
+    /// Put other tools' signatures into a transparency log, find them there, look into logs
     #[command(subcommand)]
     Log(log::Command),
     Login(login::Args),
@@ -220,7 +220,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Identity(command) => wait(identity::run(command)),
         Command::ImportKeyPair(args) => key::import::run(&args, "import-cosign"),
         Command::Key(command) => key::run(command),
-        Command::Log(command) => wait(log::run(command)),
+        Command::Log(command) => wait(log::run(&context, command)),
         Command::Login(args) => wait(login::run(args)),
         Command::Logout(args) => logout::run(args),
         Command::Mirror(command) => wait(mirror::run(&context, command)),

@@ -9,7 +9,7 @@ mod sign;
 pub(super) mod signing;
 pub(super) mod source;
 pub(super) mod statements;
-mod table;
+pub(super) mod table;
 mod verify;
 
 use clap::Subcommand;

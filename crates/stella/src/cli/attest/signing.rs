@@ -64,7 +64,37 @@ pub(in crate::cli) struct Prepared {
     algorithm: KeyDetails,
 }
 
+/// Reaches the services that witness signatures, without signing: configuration, whom to believe, which ones.
+pub(in crate::cli) async fn reach(
+    place: &Place,
+    context: &Context,
+) -> Result<(Table, Services), Failure> {
+    let is_given = place.trust_config.is_some() || place.dir.is_some();
+    let flags = Flags {
+        trust_elsewhere: match is_given {
+            true => TrustElsewhere::Given,
+            false => TrustElsewhere::None,
+        },
+        ..Flags::default()
+    };
+    let loaded = context.load(flags)?;
+    let keyless = &loaded.meant.keyless;
+    let table = Table::lay(place, keyless).await?;
+    let services = table::services(keyless, &table.material, SystemClock.now(), false)?;
+    Ok((table, services))
+}
+
 impl SigningFlags {
+    /// Returns with whose services.
+    pub(in crate::cli) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Says whether the flags name who signs.
+    pub(in crate::cli) const fn is_given(&self) -> bool {
+        self.keyless || self.key.is_some()
+    }
+
     /// Finds out how to sign: keys and services are opened, a token is fetched.
     pub(in crate::cli) async fn prepare(&self, context: &Context) -> Result<Prepared, Failure> {
         match &self.key {

@@ -25,26 +25,26 @@ use crate::{places, terminal};
 
 /// With whom to sign.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// Sign with the services of this client trust config, and believe its trusted root
     #[arg(long, visible_alias = "trusted-root", value_name = "FILE")]
-    pub(super) trust_config: Option<PathBuf>,
+    pub(in crate::cli) trust_config: Option<PathBuf>,
 
     /// Sign with the instance in this directory on this machine
     #[arg(long, value_name = "DIR", conflicts_with = "trust_config")]
-    pub(super) dir: Option<PathBuf>,
+    pub(in crate::cli) dir: Option<PathBuf>,
 }
 
 /// What signing needs from outside: how to reach services, and whom to believe.
-pub(super) struct Table {
-    pub(super) transport: Arc<dyn Transport>,
-    pub(super) material: TrustMaterial,
-    pub(super) local: Option<Local>,
+pub(in crate::cli) struct Table {
+    pub(in crate::cli) transport: Arc<dyn Transport>,
+    pub(in crate::cli) material: TrustMaterial,
+    pub(in crate::cli) local: Option<Local>,
 }
 
 impl Table {
     /// Connects to the instance of this machine where nothing else is configured, else to the network.
-    pub(super) async fn lay(place: &Place, keyless: &Keyless) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn lay(place: &Place, keyless: &Keyless) -> Result<Self, Failure> {
         let is_configured = place.trust_config.is_some()
             || keyless.trust.is_some()
             || trust::Folder::usual().record()?.is_some();
@@ -89,7 +89,7 @@ impl Table {
     }
 
     /// Closes what was opened for this call.
-    pub(super) fn clear(&self) {
+    pub(in crate::cli) fn clear(&self) {
         if let Some(local) = &self.local {
             local.close();
         }
@@ -99,7 +99,7 @@ impl Table {
 /// Returns the services: those that the configuration names, else those that the signing config has chosen now.
 ///
 /// With several logs or timestamp authorities each of them bears witness, and the bundle carries what each said.
-pub(super) fn services(
+pub(in crate::cli) fn services(
     keyless: &Keyless,
     material: &TrustMaterial,
     now: UnixTime,
@@ -166,7 +166,7 @@ fn nobody(kind: ServiceKind, reason: &str) -> Failure {
     ))
 }
 
-pub(super) fn read_root_bundle(path: &Path) -> Result<Vec<Certificate>, Failure> {
+pub(in crate::cli) fn read_root_bundle(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let refuse =
         |reason: String| Failure::usage(format!("rootBundlePath {}: {reason}", path.display()));
     let bytes = file::read(path, pem::MAX_TEXT).map_err(|error| refuse(error.to_string()))?;
@@ -179,7 +179,7 @@ pub(super) fn read_root_bundle(path: &Path) -> Result<Vec<Certificate>, Failure>
     certificates.map_err(|error| refuse(error.to_string()))
 }
 
-pub(super) const fn algorithm(algorithm: Algorithm) -> KeyDetails {
+pub(in crate::cli) const fn algorithm(algorithm: Algorithm) -> KeyDetails {
     match algorithm {
         Algorithm::EcdsaP256 => KeyDetails::EcdsaP256Sha256,
         Algorithm::EcdsaP384 => KeyDetails::EcdsaP384Sha384,

@@ -1,17 +1,9 @@
-//! `stella log`: the instance's logs, looked at from the disk.
+//! `stella log fsck`: the instance's logs, looked at from the disk.
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
-
 use crate::exit::{self, Failure};
 use crate::{places, terminal};
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Read every entry, tile and checkpoint again and recompute what they commit to
-    Fsck(Args),
-}
 
 /// Read every entry, tile and checkpoint again and recompute what they commit to
 #[derive(Debug, clap::Args)]
@@ -25,8 +17,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) async fn run(command: Command) -> Result<u8, Failure> {
-    let Command::Fsck(args) = command;
+pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     let directory = places::instance(args.dir);
     let reports = stella_server::fsck_instance(&directory).map_err(crate::local::open_failure)?;
     let is_clean = reports.iter().all(|report| report.problems.is_empty());

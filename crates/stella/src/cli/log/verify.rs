@@ -1,0 +1,97 @@
+//! `stella log verify`: a signature of another tool, and that a log recorded it. No socket is opened.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use stella_attest::file;
+use stella_bundle::identity::escape;
+use stella_bundle::verify::answer;
+use stella_foreign::Loggable;
+use stella_server::{Clock as _, SystemClock};
+
+use super::foreign::ForeignFlags;
+use super::receipt::{self, ENDING, MAX_RECEIPT, Receipt};
+use crate::cli::Context;
+use crate::cli::gate::TrustFlags;
+use crate::exit::{self, Failure};
+use crate::terminal;
+
+/// Verify a signature that another tool made, and that it is in the log
+///
+/// Reads the proof that `stella log upload` wrote, FILE.rekor.json. The signature is the one in it, unless another is named;
+/// the key is always named, for the one in the proof may be anyone's. What was recorded by an attestation is verified by
+/// `stella verify FILE`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  stella log verify --artifact app.tar.gz --public-key release.asc")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    foreign: ForeignFlags,
+
+    /// The proof; by default FILE.rekor.json
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+
+    #[command(flatten)]
+    trust: TrustFlags,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    // 1. The proof, and the signature that it is about, verified with the key that the caller believes.
+    let path = args.receipt.clone().unwrap_or_else(|| {
+        let mut path = args.foreign.artifact.clone().into_os_string();
+        path.push(ENDING);
+        path.into()
+    });
+    let bytes = file::read(&path, MAX_RECEIPT).map_err(|error| {
+        Failure::new(exit::NO_ATTESTATION, format!("cannot read {}: {error}", path.display()))
+            .hint("`stella log upload` writes it; what a log cannot verify by itself is verified by `stella verify FILE`")
+    })?;
+    let receipt = Receipt::parse(&bytes).ok_or_else(|| {
+        Failure::new(
+            exit::SIGNATURE,
+            format!("{} is no receipt of a log", path.display()),
+        )
+    })?;
+    let key = args.foreign.key()?;
+    let signature = args.foreign.signature_or(receipt.signature)?;
+    let foreign = args.foreign.judge(signature, key)?;
+    let Loggable::Native(native) = foreign.verified.loggable() else {
+        let message = "a log cannot have verified this signature by itself";
+        return Err(Failure::new(exit::LOG, message));
+    };
+    // 2. The log recorded that very signature by that very key.
+    let material = args.trust.choose(context)?;
+    let record = receipt::record(native);
+    let size = answer::log_entry(
+        &material.prepare(),
+        &receipt.entry,
+        &record,
+        SystemClock.now(),
+    );
+    let size =
+        size.map_err(|error| Failure::new(exit::LOG, error.to_string()).page("log-entry"))?;
+    let (origin, signer) = (
+        super::origin(&receipt.entry),
+        foreign.verified.signer().to_string(),
+    );
+    if args.json {
+        terminal::say_json(&json!({
+            "result": "ok", "format": foreign.verified.format().name(), "signer": signer,
+            "log": {"origin": origin, "index": super::index(&receipt.entry), "treeSize": size},
+        }));
+        return Ok(exit::OK);
+    }
+    let format = foreign.verified.format();
+    terminal::say(&format!("good: {format} signature by {}", escape(&signer)));
+    let index = super::index(&receipt.entry);
+    terminal::say(&format!(
+        "  logged at index {index} of {origin}, in a tree of {size}"
+    ));
+    Ok(exit::OK)
+}
