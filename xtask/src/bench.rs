@@ -4,7 +4,12 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Where each benchmark is, the command that runs it, and what it measures.
-const BENCHES: [(&str, &str, &str); 4] = [
+const BENCHES: [(&str, &str, &str); 5] = [
+    (
+        "crates/stella-pkcs11/benches/softhsm.rs",
+        "cargo bench --package stella-pkcs11 --bench softhsm",
+        "sign with a key in SoftHSM, by the module alone and through the process around it",
+    ),
     (
         "crates/stella-server/benches/log.rs",
         "cargo bench --package stella-server --bench log",

@@ -10,6 +10,7 @@
 
 mod desk;
 
+use std::path::Path;
 use std::process::Command;
 
 use desk::{Desk, says};
@@ -311,6 +312,54 @@ fn what_other_tools_signed_is_logged_verified_and_found_again() {
         receipt["entry"] = other["entry"].clone();
         desk.write("raw-rsa.json", receipt.to_string());
         says(&verify("app", "raw-rsa.pub").ended(24).err, &["another"]);
+    }
+}
+
+#[test]
+fn metadata_that_python_tuf_signed_is_logged_and_found_again() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = root.join("target/foreign/venv/bin/python");
+    let is_wanted = std::env::var("STELLA_FOREIGN").is_ok_and(|value| value == "1");
+    if !python.exists() {
+        assert!(
+            !is_wanted,
+            "cargo xtask foreign --prepare installs python-tuf"
+        );
+        println!("skipped: python-tuf is not installed (cargo xtask foreign --prepare)");
+        return;
+    }
+    let desk = Desk::serving();
+    for (kind, is_native) in [("ecdsa", true), ("ed25519", false)] {
+        let made = Command::new(&python)
+            .arg(root.join("tests/foreign/tuf_metadata.py"))
+            .arg(desk.path("."))
+            .arg(kind)
+            .status();
+        assert!(made.unwrap().success());
+        let (targets, root) = (format!("targets-{kind}.json"), format!("root-{kind}.json"));
+        let proof = format!("{kind}.proof");
+        let given = [
+            "--artifact",
+            &targets,
+            "--public-key",
+            &root,
+            "--pki-format",
+            "tuf",
+        ];
+        let upload = [&["log", "upload", "--output", &proof], &given[..]].concat();
+        if is_native {
+            desk.run(upload).ended(0);
+            let verify = [&["log", "verify", "--receipt", &proof], &given[..]].concat();
+            desk.run(verify).ended(0);
+        } else {
+            let upload = [&upload[..], &["--keyless"]].concat();
+            desk.run_with_token(&desk.token(), upload).ended(0);
+        }
+        let found = desk
+            .run(["log", "search", "--proof", &proof, "--json"])
+            .ended(0)
+            .json();
+        assert_eq!(found["entries"].as_array().unwrap().len(), 1, "{kind}");
     }
 }
 

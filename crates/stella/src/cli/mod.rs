@@ -6,8 +6,8 @@ mod attest;
 mod blob;
 mod completion;
 pub(crate) mod config;
-mod cosign;
 mod demo;
+mod dropin;
 mod gate;
 mod identity;
 mod key;
@@ -23,9 +23,8 @@ mod trusted_root;
 mod verify;
 
 use std::env;
-use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -126,9 +125,6 @@ enum Command {
     Verify(Box<verify::Args>),
 }
 
-/// The name under which stella is cosign.
-const COSIGN: &str = "cosign";
-
 /// What every command is given.
 pub(crate) struct Context {
     /// `--config`.
@@ -164,7 +160,7 @@ impl Context {
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     token::hide_from_command_line();
-    let arguments = match arguments() {
+    let arguments = match dropin::arguments(env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(failure) => {
             terminal::tell_failure(&failure, "error");
@@ -180,27 +176,6 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
-}
-
-/// Returns the arguments, in stella's own words also where it was called `cosign`, or asked to be cosign.
-fn arguments() -> Result<Vec<OsString>, Failure> {
-    let given: Vec<OsString> = env::args_os().collect();
-    let name = given.first().map(Path::new).and_then(Path::file_stem);
-    let is_called = name.is_some_and(|name| name == COSIGN);
-    let skip = match is_called {
-        true => 1,
-        false if given.get(1).is_some_and(|first| first == COSIGN) => 2,
-        false => return Ok(given),
-    };
-    let words = given.iter().skip(skip);
-    let words: Option<Vec<String>> = words.map(|word| Some(word.to_str()?.to_owned())).collect();
-    let words = words.ok_or_else(|| Failure::usage("an argument is not UTF-8"))?;
-    let turned = cosign::translate(&words)?;
-    let turned = turned.into_iter().map(OsString::from);
-    Ok([OsString::from("stella")]
-        .into_iter()
-        .chain(turned)
-        .collect())
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {

@@ -11,6 +11,7 @@ use stella_client::tsa::Nonce;
 use stella_keys::Signer;
 use stella_server::{Clock as _, SystemClock};
 use stella_wire::transport::Transport;
+use url::Url;
 
 use super::table::{self, Place, Table};
 use crate::cli::Context;
@@ -64,9 +65,11 @@ pub(in crate::cli) struct Prepared {
     algorithm: KeyDetails,
 }
 
-/// Reaches the services that witness signatures, without signing: configuration, whom to believe, which ones.
+/// Reaches the services that witness signatures, without signing: configuration, whom to believe, which ones; the log at
+/// `rekor` where that is named.
 pub(in crate::cli) async fn reach(
     place: &Place,
+    rekor: Option<&Url>,
     context: &Context,
 ) -> Result<(Table, Services), Failure> {
     let is_given = place.trust_config.is_some() || place.dir.is_some();
@@ -78,9 +81,10 @@ pub(in crate::cli) async fn reach(
         ..Flags::default()
     };
     let loaded = context.load(flags)?;
-    let keyless = &loaded.meant.keyless;
-    let table = Table::lay(place, keyless).await?;
-    let services = table::services(keyless, &table.material, SystemClock.now(), false)?;
+    let mut keyless = loaded.meant.keyless.clone();
+    keyless.rekor = rekor.cloned().or(keyless.rekor);
+    let table = Table::lay(place, &keyless).await?;
+    let services = table::services(&keyless, &table.material, SystemClock.now(), false)?;
     Ok((table, services))
 }
 

@@ -13,6 +13,7 @@ use stella_bundle::pem;
 use stella_client::rekor::Rekor;
 use stella_server::{Clock as _, SystemClock};
 use stella_tlog::checkpoint::Checkpoint;
+use url::Url;
 
 use super::receipt::{MAX_RECEIPT, Receipt};
 use crate::artifact::Artifact;
@@ -27,6 +28,10 @@ use crate::terminal;
 pub(crate) struct LogFlags {
     #[command(flatten)]
     place: Place,
+
+    /// Use the log at this address; the trusted root must know it
+    #[arg(long, value_name = "URL")]
+    rekor: Option<Url>,
 
     /// Print JSON
     #[arg(long)]
@@ -86,7 +91,7 @@ struct Open {
 
 impl LogFlags {
     async fn open(&self, context: &Context) -> Result<Open, Failure> {
-        let (table, services) = reach(&self.place, context).await?;
+        let (table, services) = reach(&self.place, self.rekor.as_ref(), context).await?;
         let rekor = services.logs.first().cloned();
         let rekor = rekor.ok_or_else(|| Failure::usage("no log is named by the signing config"))?;
         let (trust, now) = (table.material.prepare(), SystemClock.now());

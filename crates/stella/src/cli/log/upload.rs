@@ -12,6 +12,7 @@ use stella_bundle::json::encode_base64;
 use stella_bundle::statement::{Statement, Subject};
 use stella_foreign::{Loggable, Native, Reason};
 use stella_server::{Clock as _, SystemClock};
+use url::Url;
 
 use super::foreign::{Foreign, ForeignFlags};
 use super::receipt::{self, ENDING, Receipt};
@@ -39,6 +40,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     signing: SigningFlags,
+
+    /// Use the log at this address; the trusted root must know it
+    #[arg(long, value_name = "URL")]
+    rekor: Option<Url>,
 
     /// Write the proof to this file
     #[arg(long, value_name = "FILE")]
@@ -85,7 +90,7 @@ async fn record(
     foreign: Foreign,
     native: &Native,
 ) -> Result<Value, Failure> {
-    let (table, services) = reach(args.signing.place(), context).await?;
+    let (table, services) = reach(args.signing.place(), args.rekor.as_ref(), context).await?;
     let trust = table.material.prepare();
     let log = services.logs.first();
     let log = log.ok_or_else(|| Failure::usage("no log is named by the signing config"))?;

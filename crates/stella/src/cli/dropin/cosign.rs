@@ -1,46 +1,17 @@
-//! `stella cosign …`, and stella called `cosign`: the spellings of daily use, turned into those of stella.
-//!
-//! A table says for each command which flag becomes what. What has no counterpart is refused by its name: a flag that is
-//! passed over in silence could be the one that a gate relies on.
+//! cosign's words.
 
-use crate::exit::Failure;
+use super::Becomes::{
+    Named, Nothing, NothingWithValue, Output, Refused, Same, Switch, Type, Unless,
+};
+use super::{Flags, Rule, Tool, rule};
 
-/// What becomes of a flag.
-#[derive(Clone, Copy)]
-enum Becomes {
-    /// The same flag with its value.
-    Same,
-    /// Another flag with the value.
-    Named(&'static str),
-    /// A flag without a value, when it is true.
-    Switch(&'static str),
-    /// A flag without a value, when it is false.
-    Unless(&'static str),
-    /// Several words, when it is true.
-    Nothing,
-    /// Nothing, with its value.
-    NothingWithValue,
-    /// The type of a predicate by cosign's short names.
-    Type,
-    /// The format of the output.
-    Output,
-    /// It cannot be done, for this reason; cosign's own default is fine.
-    Refused(&'static str),
-}
-
-use Becomes::{Named, Nothing, NothingWithValue, Output, Refused, Same, Switch, Type, Unless};
-
-type Flags = &'static [(&'static str, Becomes)];
-
-/// A command of cosign.
-struct Rule {
-    cosign: &'static str,
-    /// The words of stella's.
-    stella: &'static [&'static str],
-    /// What stands before each operand.
-    operand: Option<&'static str>,
-    flags: &'static [Flags],
-}
+pub(super) const TOOL: Tool = Tool {
+    name: "cosign",
+    rules: RULES,
+    own: &OWN,
+    types: &TYPES,
+    with_defaults,
+};
 
 const OTHER_SERVICES: &str =
     "services are named by a signing config: --signing-config FILE, or `stella trust use`";
@@ -266,20 +237,6 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-const fn rule(
-    cosign: &'static str,
-    stella: &'static [&'static str],
-    operand: Option<&'static str>,
-    flags: &'static [Flags],
-) -> Rule {
-    Rule {
-        cosign,
-        stella,
-        operand,
-        flags,
-    }
-}
-
 /// Commands whose words and flags are stella's own already.
 const OWN: [&str; 6] = [
     "completion",
@@ -304,114 +261,6 @@ const TYPES: [(&str, &str); 10] = [
     ("vuln", "https://cosign.sigstore.dev/attestation/vuln/v1"),
 ];
 
-/// Turns the arguments of cosign, without its name, into those of stella, without its.
-pub(super) fn translate(arguments: &[String]) -> Result<Vec<String>, Failure> {
-    let Some((command, rest)) = arguments.split_first() else {
-        return Ok(vec!["--help".to_owned()]);
-    };
-    if command.starts_with('-') || OWN.contains(&command.as_str()) {
-        return Ok(match command.as_str() {
-            "version" => vec!["--version".to_owned()],
-            _ => arguments.to_vec(),
-        });
-    }
-    let rule = RULES
-        .iter()
-        .find(|rule| rule.cosign == command)
-        .ok_or_else(|| {
-            let known: Vec<&str> = RULES.iter().map(|rule| rule.cosign).collect();
-            Failure::usage(format!("cosign {command} is not supported")).hint(format!(
-                "these are: {}; see also `stella --help`",
-                known.join(", ")
-            ))
-        })?;
-    let mut turned: Vec<String> = rule.stella.iter().map(|word| (*word).to_owned()).collect();
-    let mut words = Words::new(rest);
-    while let Some(word) = words.next() {
-        match word.split_once('=').unwrap_or((word, "")) {
-            _ if !word.starts_with('-') || word == "-" => {
-                turned.extend(rule.operand.map(str::to_owned));
-                turned.push(word.to_owned());
-            }
-            (name, _) => turned.extend(flag(rule, name, word, &mut words)?),
-        }
-    }
-    Ok(with_defaults(rule.cosign, turned))
-}
-
-/// The words that are still to be read.
-struct Words<'a> {
-    rest: &'a [String],
-}
-
-impl<'a> Words<'a> {
-    const fn new(rest: &'a [String]) -> Self {
-        Self { rest }
-    }
-
-    fn next(&mut self) -> Option<&'a str> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(first)
-    }
-}
-
-fn flag(
-    rule: &Rule,
-    name: &str,
-    word: &str,
-    words: &mut Words<'_>,
-) -> Result<Vec<String>, Failure> {
-    let given = word.split_once('=').map(|(_, value)| value.to_owned());
-    let known = rule
-        .flags
-        .iter()
-        .copied()
-        .flatten()
-        .find(|(known, _)| *known == name);
-    let Some((_, becomes)) = known else {
-        return Err(
-            Failure::usage(format!("cosign {} {name} is not supported", rule.cosign))
-                .hint(format!("see `stella {} --help`", rule.stella.join(" "))),
-        );
-    };
-    let mut value = || {
-        given
-            .clone()
-            .or_else(|| words.next().map(str::to_owned))
-            .ok_or_else(|| Failure::usage(format!("{name} needs a value")))
-    };
-    let is_true = given.as_deref().is_none_or(|value| value != "false");
-    Ok(match becomes {
-        Same => vec![name.to_owned(), value()?],
-        Named("") => vec![value()?],
-        Named(other) => vec![(*other).to_owned(), value()?],
-        Switch(other) if is_true => vec![(*other).to_owned()],
-        Unless(other) if !is_true => vec![(*other).to_owned()],
-        Switch(_) | Unless(_) | Nothing => Vec::new(),
-        NothingWithValue => {
-            value()?;
-            Vec::new()
-        }
-        Type => vec!["--type".to_owned(), predicate_type(&value()?)],
-        Output => match value()?.as_str() {
-            "json" => vec!["--json".to_owned()],
-            _ => Vec::new(),
-        },
-        Refused(why) => {
-            return Err(
-                Failure::usage(format!("cosign {} {name} is not supported", rule.cosign))
-                    .hint(*why),
-            );
-        }
-    })
-}
-
-fn predicate_type(name: &str) -> String {
-    let known = TYPES.iter().find(|(known, _)| *known == name);
-    known.map_or(name, |(_, uri)| *uri).to_owned()
-}
-
 /// Adds what cosign does unasked.
 fn with_defaults(cosign: &str, mut turned: Vec<String>) -> Vec<String> {
     let has = |flag: &str| turned.iter().any(|word| word == flag);
@@ -430,18 +279,11 @@ fn with_defaults(cosign: &str, mut turned: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use clap::CommandFactory as _;
-
+    use super::super::tests::turned as turned_by;
     use super::*;
-    use crate::cli::Cli;
 
     fn turned(words: &str) -> Result<String, String> {
-        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
-        translate(&words)
-            .map(|words| words.join(" "))
-            .map_err(|failure| {
-                format!("{} ({})", failure.message, failure.hint.unwrap_or_default())
-            })
+        turned_by(&TOOL, words)
     }
 
     #[test]
@@ -516,44 +358,6 @@ mod tests {
                 "{cosign}: {refused}"
             );
             assert!(!refused.contains("=x"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn every_flag_of_the_table_is_one_of_ours() {
-        let root = Cli::command();
-        for rule in RULES {
-            let mut command = &root;
-            for word in rule.stella.iter().filter(|word| !word.starts_with('-')) {
-                let is_it = |each: &&clap::Command| {
-                    each.get_name() == *word || each.get_all_aliases().any(|alias| alias == *word)
-                };
-                command = command.get_subcommands().find(is_it).unwrap();
-            }
-            let has = |flag: &str| {
-                let name = flag.trim_start_matches('-');
-                command.get_arguments().any(|each| {
-                    each.get_long() == Some(name)
-                        || each
-                            .get_all_aliases()
-                            .is_some_and(|all| all.contains(&name))
-                })
-            };
-            for (name, becomes) in rule.flags.iter().copied().flatten() {
-                let ours = match becomes {
-                    Same => name,
-                    Named(other) | Switch(other) | Unless(other) if !other.is_empty() => other,
-                    _ => continue,
-                };
-                // Tables are shared, and not every command has every flag; what it lacks is said by its own parser.
-                let is_shared = ["--platform", "--outfile", "--output-key-prefix", "--key"];
-                assert!(
-                    has(ours) || is_shared.contains(ours),
-                    "{} {ours}",
-                    rule.cosign
-                );
-            }
-            assert!(rule.operand.is_none_or(has), "{}", rule.cosign);
         }
     }
 }
