@@ -166,21 +166,20 @@ async fn sign_each(
     };
 
     // 3. It signs each.
-    let sign = |message: &Message<'_>| {
-        let message = message.to_be_signed();
-        let signature = key.sign(&message)?;
+    let to_be_signed: Vec<Cow<'_, [u8]>> =
+        messages.iter().map(|each| each.to_be_signed()).collect();
+    let each: Vec<&[u8]> = to_be_signed.iter().map(AsRef::as_ref).collect();
+    let signatures = key.sign_many(&each)?;
+    for (message, signature) in each.iter().zip(&signatures) {
         // A device or a service may do something else than it was asked for.
-        let verified = key.public_key().verify_as(details, &message, &signature);
+        let verified = key.public_key().verify_as(details, message, signature);
         verified.map_err(|_| KeyError::WrongSignature)?;
-        Ok(signature)
-    };
-    let each = messages.iter().map(sign);
-    let each = each.collect::<Result<Vec<_>, KeyError>>()?;
+    }
     (session.done)(Step::Signature);
     Ok(Signatures {
         details,
         origin,
-        each,
+        each: signatures,
     })
 }
 

@@ -21,6 +21,14 @@ pub trait Signer: Send + Sync {
     /// [`KeyError`], when the key cannot be used now.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
 
+    /// Signs several messages; the signatures come in their order. Devices do it faster than one by one.
+    ///
+    /// # Errors
+    /// [`KeyError`], of the first that cannot be signed.
+    fn sign_many(&self, messages: &[&[u8]]) -> Result<Vec<Vec<u8>>, KeyError> {
+        messages.iter().map(|message| self.sign(message)).collect()
+    }
+
     /// Signs a challenge of a certificate authority: as [`sign`](Self::sign), but pure Ed25519 where artifacts are
     /// signed with Ed25519ph, for Fulcio verifies no other.
     ///

@@ -105,11 +105,16 @@ fn measure(module: &str) {
                 .unwrap();
         }
         let direct = start.elapsed();
+        let messages: Vec<[u8; 8]> = (0..COUNT as u64).map(u64::to_be_bytes).collect();
+        let messages: Vec<&[u8]> = messages.iter().map(<[u8; 8]>::as_slice).collect();
         let start = Instant::now();
-        for number in 0..COUNT {
-            key.sign(&number.to_be_bytes()).unwrap();
-        }
+        assert_eq!(key.sign_many(&messages).unwrap().len(), COUNT);
         let through = start.elapsed();
+        let start = Instant::now();
+        for message in &messages[..COUNT / 10] {
+            key.sign(message).unwrap();
+        }
+        let alone = start.elapsed() * 10;
         let rate = |time: std::time::Duration| COUNT as f64 / time.as_secs_f64();
         println!(
             "the module {:.0} a second, through the process {:.0}",

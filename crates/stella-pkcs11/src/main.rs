@@ -3,7 +3,9 @@
 
 mod token;
 
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use stella_keys::device::words::{Answer, FailureKind, MAX_LINE, Request};
@@ -57,7 +59,10 @@ fn protect_memory() {
 }
 
 fn serve() -> io::Result<()> {
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let mut input = BufReader::new(io::stdin());
+    // Not line by line, as standard output is: whoever sends many requests waits for none of them alone.
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    let mut output = BufWriter::new(File::from(output));
     let mut key: Option<Key> = None;
     loop {
         let mut line = Zeroizing::new(Vec::new());
@@ -76,7 +81,9 @@ fn serve() -> io::Result<()> {
         let mut line = serde_json::to_vec(&answer)?;
         line.push(b'\n');
         output.write_all(&line)?;
-        output.flush()?;
+        if input.buffer().is_empty() {
+            output.flush()?;
+        }
     }
 }
 

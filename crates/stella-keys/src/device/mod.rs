@@ -17,6 +17,8 @@ use crate::signer::{KeyError, Signer};
 use crate::stored::details_for;
 use words::{Answer, FailureKind, Listed, MAX_LINE, Open, Request, Sign};
 
+/// So many requests are on their way at once; with their answers they fit into the pipes.
+const AT_ONCE: usize = 64;
 /// A device may wait for a finger.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -86,19 +88,41 @@ impl Signer for DeviceKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let mut signatures = self.sign_many(&[message])?;
+        Ok(signatures.swap_remove(0))
+    }
+
+    fn sign_many(&self, messages: &[&[u8]]) -> Result<Vec<Vec<u8>>, KeyError> {
+        // Digests are small, so that many fit into the pipe; a whole message may be larger than it.
+        let at_once = match self.details.hash() {
+            Some(_) => AT_ONCE,
+            None => 1,
+        };
+        let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut signatures = Vec::with_capacity(messages.len());
+        for some in messages.chunks(at_once) {
+            let requests: Vec<Request> = some.iter().map(|each| self.request(each)).collect();
+            for answer in helper.ask_all(&requests)? {
+                match answer {
+                    Answer::Signed(signature) => signatures.push(signature),
+                    other => return Err(unexpected(other)),
+                }
+            }
+        }
+        Ok(signatures)
+    }
+}
+
+impl DeviceKey {
+    fn request(&self, message: &[u8]) -> Request {
         let input = match self.details.hash() {
             Some(hash) => hash.digest(message).bytes().to_vec(),
             None => message.to_vec(),
         };
-        let request = Request::Sign(Sign {
+        Request::Sign(Sign {
             details: self.details.name().to_owned(),
             input,
-        });
-        let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
-        match helper.ask(&request)? {
-            Answer::Signed(signature) => Ok(signature),
-            other => Err(unexpected(other)),
-        }
+        })
     }
 }
 
@@ -150,14 +174,28 @@ impl Helper {
 
     /// Sends a request and waits for its answer.
     fn ask(&mut self, request: &Request) -> Result<Answer, KeyError> {
-        let mut line = Zeroizing::new(serde_json::to_vec(request).map_err(|_| KeyError::Library)?);
-        line.push(b'\n');
-        let sent = self.to.write_all(&line).and_then(|()| self.to.flush());
-        let answer = sent.and_then(|()| self.read());
-        let answer = answer.map_err(|error| self.ended(&error))?;
-        serde_json::from_slice(&answer).map_err(|_| KeyError::Helper {
-            what: "its answer is none".to_owned(),
-        })
+        let mut answers = self.ask_all(std::slice::from_ref(request))?;
+        Ok(answers.swap_remove(0))
+    }
+
+    /// Sends requests at once and waits for their answers: the module works while the next are on their way.
+    fn ask_all(&mut self, requests: &[Request]) -> Result<Vec<Answer>, KeyError> {
+        let mut lines = Zeroizing::new(Vec::new());
+        for request in requests {
+            serde_json::to_writer(&mut *lines, request).map_err(|_| KeyError::Library)?;
+            lines.push(b'\n');
+        }
+        let sent = self.to.write_all(&lines).and_then(|()| self.to.flush());
+        sent.map_err(|error| self.ended(&error))?;
+        let mut answers = Vec::with_capacity(requests.len());
+        for _ in requests {
+            let answer = self.read().map_err(|error| self.ended(&error))?;
+            let answer = serde_json::from_slice(&answer).map_err(|_| KeyError::Helper {
+                what: "its answer is none".to_owned(),
+            })?;
+            answers.push(answer);
+        }
+        Ok(answers)
     }
 
     fn read(&mut self) -> io::Result<Vec<u8>> {
