@@ -6,6 +6,7 @@
 pub mod device;
 mod ephemeral;
 mod file;
+pub mod plugin;
 mod private;
 pub mod reference;
 mod signer;

@@ -12,6 +12,13 @@ pub enum KeyReference {
     Environment(String),
     /// In a device: a `pkcs11:` URI, as it was written.
     Pkcs11(String),
+    /// Behind a program `sigstore-kms-NAME`, which names the key: `NAME://RESOURCE`.
+    Plugin {
+        /// The program's own name.
+        name: String,
+        /// The key's name to it.
+        resource: String,
+    },
     /// Somewhere that is not known here.
     Elsewhere {
         /// What stands before the colon.
@@ -37,8 +44,14 @@ impl KeyReference {
                 Self::Environment(name.strip_prefix("//").unwrap_or(name).to_owned())
             }
             Some(("pkcs11", _)) => Self::Pkcs11(text.to_owned()),
-            Some((scheme, _)) => Self::Elsewhere {
-                scheme: scheme.to_owned(),
+            Some((scheme, rest)) => match rest.strip_prefix("//") {
+                Some(resource) => Self::Plugin {
+                    name: scheme.to_owned(),
+                    resource: resource.to_owned(),
+                },
+                None => Self::Elsewhere {
+                    scheme: scheme.to_owned(),
+                },
             },
         }
     }
@@ -65,9 +78,16 @@ mod tests {
                 KeyReference::Pkcs11("pkcs11:object=o".into()),
             ),
             (
-                "awskms:///alias/x",
+                "vendor://alias/x",
+                KeyReference::Plugin {
+                    name: "vendor".into(),
+                    resource: "alias/x".into(),
+                },
+            ),
+            (
+                "colour:red",
                 KeyReference::Elsewhere {
-                    scheme: "awskms".into(),
+                    scheme: "colour".into(),
                 },
             ),
         ] {

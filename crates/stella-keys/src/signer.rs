@@ -107,6 +107,12 @@ pub enum KeyError {
         "keys of this kind are not used here: P-256, P-384, P-521, Ed25519, ML-DSA, and RSA of 2048, 3072 or 4096 bits are"
     )]
     UnsupportedKind,
+    /// A program of the plugin protocol refused or failed.
+    #[error("the key's program: {what}")]
+    Plugin {
+        /// What it says, or what happened.
+        what: String,
+    },
     /// What the key gave does not verify by its own public half.
     #[error("the key gave a signature that its own public half does not verify")]
     WrongSignature,

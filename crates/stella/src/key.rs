@@ -9,6 +9,7 @@ use stella_bundle::key::PublicKey;
 use stella_keys::device::uri::{Uri, UriError};
 use stella_keys::device::words::{FailureKind, Listed, Open};
 use stella_keys::device::{self, DeviceKey};
+use stella_keys::plugin::{self, PluginKey};
 use stella_keys::reference::KeyReference;
 use stella_keys::stored::{self, SoftwareKey, StoredKey};
 use stella_keys::{KeyError, Signer};
@@ -60,6 +61,7 @@ impl PassphraseFlags {
         protect_memory();
         Ok(match KeyReference::parse(reference) {
             KeyReference::Pkcs11(uri) => Box::new(self.device(&uri, purpose)?),
+            KeyReference::Plugin { name, resource } => Box::new(plugin(&name, &resource, purpose)?),
             _ => Box::new(self.software(reference, purpose)?),
         })
     }
@@ -69,6 +71,10 @@ impl PassphraseFlags {
         match KeyReference::parse(reference) {
             KeyReference::Pkcs11(uri) => {
                 Ok(self.device(&uri, For::ItselfAlone)?.public_key().clone())
+            }
+            KeyReference::Plugin { name, resource } => {
+                let key = plugin(&name, &resource, For::ItselfAlone)?;
+                Ok(key.public_key().clone())
             }
             _ => Ok(self.stored(reference)?.public_key().clone()),
         }
@@ -142,16 +148,16 @@ impl PassphraseFlags {
         let text = match KeyReference::parse(reference) {
             KeyReference::File(path) => read_file(&path)?,
             KeyReference::Environment(name) => read_variable(&name)?,
-            KeyReference::Pkcs11(_) => {
-                return Err(
-                    Failure::usage("a key in a device cannot be taken out of it")
-                        .hint("`stella key public` shows its public half"),
-                );
+            KeyReference::Pkcs11(_) | KeyReference::Plugin { .. } => {
+                return Err(Failure::usage(
+                    "a key behind a device or a program cannot be taken out of it",
+                )
+                .hint("`stella key public` shows its public half"));
             }
             KeyReference::Elsewhere { scheme } => {
                 return Err(
                     Failure::usage(format!("keys named {scheme}: are not known here"))
-                        .hint("a key is named by a path, file:PATH, env:VARIABLE or pkcs11:…"),
+                        .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:… or NAME://KEY for a program sigstore-kms-NAME"),
                 );
             }
             _ => {
@@ -227,6 +233,13 @@ fn protect_memory() {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
+}
+
+/// Opens a key behind a program of the plugin protocol, which is looked for in the path.
+fn plugin(name: &str, resource: &str, purpose: For) -> Result<PluginKey, Failure> {
+    let program = PathBuf::from(format!("{}{name}", plugin::PREFIX));
+    let key = PluginKey::open(&program, resource, purpose == For::Log);
+    key.map_err(|error| failure(&error))
 }
 
 /// Returns the program in which modules run: where it was said, beside this program, else wherever it is found.
@@ -319,6 +332,10 @@ pub(crate) fn failure(error: &KeyError) -> Failure {
                 "see what the device's own tool says, such as pkcs11-tool",
             ),
         },
+        KeyError::Plugin { .. } => (
+            exit::KEY,
+            "NAME://KEY is a key of the program sigstore-kms-NAME, which must be in the path",
+        ),
         KeyError::Helper { .. } => (
             exit::KEY,
             "stella-pkcs11 must lie beside stella or in the path; look at the module's own log",

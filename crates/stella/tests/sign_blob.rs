@@ -154,11 +154,7 @@ fn what_cannot_sign_says_why_and_writes_nothing() {
             &["a public key where a private one"],
         ),
         (&["--key", "app"], 40, &["no private key"]),
-        (
-            &["--key", "awskms:///alias/x"],
-            2,
-            &["awskms", "env:VARIABLE"],
-        ),
+        (&["--key", "colour:red"], 2, &["colour", "env:VARIABLE"]),
     ];
     for (arguments, code, words) in rows {
         let said = desk.run(["sign-blob", "app"].iter().chain(arguments));
@@ -310,4 +306,61 @@ fn called_cosign_it_does_what_cosign_is_asked_every_day() {
     );
     let refused = desk.run(["cosign", "triangulate", "x"]).ended(2);
     says(&refused.err, &["cosign triangulate is not supported"]);
+}
+
+#[test]
+fn a_key_behind_a_program_signs_and_our_own_keys_are_behind_one_for_others() {
+    let desk = desk();
+    // stella is both sides: the program, and whoever starts it.
+    fs::create_dir(desk.path("bin")).unwrap();
+    std::os::unix::fs::symlink(desk::STELLA, desk.path("bin/sigstore-kms-stella")).unwrap();
+    let path = format!(
+        "{}:{}",
+        desk.path("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let run = |passphrase: &str, arguments: &[&str]| {
+        let mut command = desk.command(arguments);
+        command
+            .env("PATH", &path)
+            .env("COSIGN_PASSWORD", passphrase);
+        desk::finish(&mut command)
+    };
+    for algorithm in [
+        "ecdsa-p256",
+        "ecdsa-p384",
+        "ed25519",
+        "ml-dsa-65",
+        "rsa-3072",
+    ] {
+        make(&desk, algorithm, algorithm);
+        let key = format!("stella://{algorithm}.key");
+        run("open sesame", &["sign-blob", "app", "--key", &key]).ended(0);
+        desk.run(["verify", "app", "--key", &format!("{algorithm}.pub")])
+            .ended(0);
+        let public = run("open sesame", &["key", "public", "--key", &key]).ended(0);
+        assert_eq!(
+            public.out,
+            fs::read_to_string(desk.path(&format!("{algorithm}.pub"))).unwrap()
+        );
+    }
+    let said = run(
+        "open barley",
+        &["sign-blob", "app", "--key", "stella://rsa-3072.key"],
+    );
+    says(&said.ended(40).err, &["passphrase of the key is wrong"]);
+    let said = run("", &["sign-blob", "app", "--key", "absent://key"]).ended(40);
+    says(
+        &said.err,
+        &["cannot run sigstore-kms-absent", "in the path"],
+    );
+    // A program that answers nonsense.
+    fs::write(
+        desk.path("bin/sigstore-kms-liar"),
+        "#!/bin/sh\necho '{\"publicKey\":{\"publicKeyPEM\":\"AAAA\"}}'\n",
+    )
+    .unwrap();
+    let chmod = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(desk.path("bin/sigstore-kms-liar"), chmod).unwrap();
+    run("", &["sign-blob", "app", "--key", "liar://key"]).ended(40);
 }

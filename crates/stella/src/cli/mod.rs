@@ -11,6 +11,7 @@ mod dropin;
 mod gate;
 mod identity;
 mod key;
+mod kms_plugin;
 mod log;
 mod login;
 mod logout;
@@ -160,6 +161,9 @@ impl Context {
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     token::hide_from_command_line();
+    if let Some(arguments) = kms_request() {
+        return ExitCode::from(kms_plugin::run(&arguments));
+    }
     let arguments = match dropin::arguments(env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(failure) => {
@@ -176,6 +180,17 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Returns the arguments where stella was called as a program of the plugin protocol.
+fn kms_request() -> Option<Vec<String>> {
+    let mut given = env::args_os();
+    let name = PathBuf::from(given.next()?);
+    (name.file_stem()? == kms_plugin::NAME).then(|| {
+        given
+            .map(|each| each.to_string_lossy().into_owned())
+            .collect()
+    })
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {
