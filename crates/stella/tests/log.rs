@@ -305,6 +305,10 @@ fn what_other_tools_signed_is_logged_verified_and_found_again() {
         desk.write("other", "another artifact");
         verify("other", "raw-rsa.pub").ended(12);
         verify("app", "raw-ecdsa.pub").ended(12);
+        says(
+            &verify("app", "raw-rsa.pub").ended(0).out,
+            &["signed before "],
+        );
         let text = std::fs::read_to_string(desk.path("raw-rsa.json")).unwrap();
         let other = std::fs::read_to_string(desk.path("raw-ecdsa.json")).unwrap();
         let mut receipt: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -312,6 +316,12 @@ fn what_other_tools_signed_is_logged_verified_and_found_again() {
         receipt["entry"] = other["entry"].clone();
         desk.write("raw-rsa.json", receipt.to_string());
         says(&verify("app", "raw-rsa.pub").ended(24).err, &["another"]);
+        receipt["timestamps"] = other["timestamps"].clone();
+        desk.write("raw-rsa.json", receipt.to_string());
+        says(
+            &verify("app", "raw-rsa.pub").ended(23).err,
+            &["a timestamp in the proof is refused"],
+        );
     }
 }
 

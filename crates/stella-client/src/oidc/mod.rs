@@ -3,6 +3,7 @@
 //! The first provider that is configured decides: its failure is an error, and no other identity takes its place.
 //! Logins of people are not here.
 
+pub mod buildkite;
 pub mod file;
 pub mod github;
 mod gitlab;
@@ -31,6 +32,8 @@ pub const TOKEN_FILE: &str = "/var/run/sigstore/cosign/oidc-token";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenOrigin {
+    /// The agent's API of a Buildkite job.
+    Buildkite,
     /// A file.
     File(PathBuf),
     /// The token endpoint of GitHub Actions or Forgejo.
@@ -46,6 +49,7 @@ pub enum TokenOrigin {
 impl fmt::Display for TokenOrigin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Buildkite => formatter.write_str("Buildkite"),
             Self::File(path) => write!(formatter, "the file {}", path.display()),
             Self::GithubActions => formatter.write_str("GitHub Actions"),
             Self::GitlabCi => formatter.write_str("GitLab CI"),
@@ -59,6 +63,20 @@ impl fmt::Display for TokenOrigin {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProviderError {
+    /// The job knows no way to the agent's API.
+    #[error("this Buildkite job can ask for no identity token: {missing} is not set, or is none")]
+    Buildkite {
+        /// The variable.
+        missing: &'static str,
+    },
+    /// The job's own tokens are for another audience, and the CLI that makes others was not asked.
+    #[error(
+        "this CircleCI job has no identity token for {audience}: set SIGSTORE_ID_TOKEN to what `circleci run oidc get --claims '{{\"aud\":\"{audience}\"}}'` prints"
+    )]
+    CircleciToken {
+        /// The audience to ask for.
+        audience: String,
+    },
     /// The file with the token cannot be read, or is none.
     #[error("cannot read the token file {}: {}", path.display(), system_words(*kind, *number))]
     File {
@@ -101,6 +119,8 @@ fn system_words(kind: io::ErrorKind, number: Option<i32>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Provider {
+    /// Buildkite.
+    Buildkite(buildkite::Agent),
     /// A file.
     File(PathBuf),
     /// GitHub Actions, or Forgejo, which has the same form.
@@ -164,8 +184,16 @@ pub fn detect(
     if let Some(token) = gitlab::detect(environment, audience)? {
         return Ok(Some(Provider::GitlabCi(token)));
     }
+    // Elsewhere a token that the job sets for itself is the one that it means.
     if let Some(token) = environment.text(TOKEN_VARIABLE) {
         return Ok(Some(Provider::Variable(SecretText::new(token))));
+    }
+    if let Some(agent) = buildkite::detect(environment)? {
+        return Ok(Some(Provider::Buildkite(agent)));
+    }
+    if environment.is_set("CIRCLECI") {
+        let audience = audience.to_owned();
+        return Err(ProviderError::CircleciToken { audience });
     }
     let file = environment.token_file;
     Ok(file.exists().then(|| Provider::File(file.to_owned())))
@@ -176,6 +204,7 @@ impl Provider {
     #[must_use]
     pub fn origin(&self) -> TokenOrigin {
         match self {
+            Self::Buildkite(_) => TokenOrigin::Buildkite,
             Self::File(path) => TokenOrigin::File(path.clone()),
             Self::GithubActions(_) => TokenOrigin::GithubActions,
             Self::GitlabCi(_) => TokenOrigin::GitlabCi,
@@ -194,6 +223,7 @@ impl Provider {
         audience: &str,
     ) -> Result<Zeroizing<String>, ClientError> {
         match self {
+            Self::Buildkite(agent) => agent.token(transport, audience).await,
             Self::File(path) => Ok(file::read_token(path)?),
             Self::GithubActions(endpoint) => endpoint.token(transport, audience).await,
             Self::GitlabCi(token) | Self::Variable(token) => Ok(token.0.clone()),

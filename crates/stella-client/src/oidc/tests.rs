@@ -130,6 +130,47 @@ fn the_runners_unavailability_names_the_service() {
     );
 }
 
+#[test]
+fn buildkites_agent_is_asked_and_circleci_is_told_how() {
+    let job = [
+        ("BUILDKITE", "true"),
+        ("BUILDKITE_AGENT_ACCESS_TOKEN", "hush"),
+        ("BUILDKITE_JOB_ID", "0187-a"),
+    ];
+    let agent = detect_in(&job).unwrap().unwrap();
+    assert_eq!(agent.origin(), TokenOrigin::Buildkite);
+    let script = Script::new([status(200, r#"{"token":"a.b.c"}"#)]);
+    let token = run(agent.token(&script, "sigstore")).unwrap();
+    assert_eq!(token.as_str(), "a.b.c");
+    let asked = &script.asked()[0];
+    assert_eq!(
+        asked.uri().to_string(),
+        "https://agent.buildkite.com/v3/jobs/0187-a/oidc/tokens"
+    );
+    assert_eq!(asked.body().as_ref(), br#"{"audience":"sigstore"}"#);
+    assert_eq!(asked.headers()[http::header::AUTHORIZATION], "Token hush");
+    assert!(!format!("{agent:?} {asked:?}").contains("hush"));
+    // What the job sets for itself wins, and a job without the agent's secret gets no other identity.
+    let own = [&job[..], &[(TOKEN_VARIABLE, "x.y.z")]].concat();
+    assert_eq!(origin(&own), Some(TokenOrigin::Variable));
+    let missing = "BUILDKITE_AGENT_ACCESS_TOKEN";
+    assert_eq!(
+        detect_in(&[job[0], job[2]]),
+        Err(ProviderError::Buildkite { missing })
+    );
+    let astray = [job[0], job[1], ("BUILDKITE_JOB_ID", "../x")];
+    assert!(detect_in(&astray).is_err());
+    let told = detect_in(&[("CIRCLECI", "true")]).unwrap_err().to_string();
+    assert!(
+        told.contains(r#"circleci run oidc get --claims '{"aud":"sigstore"}'"#),
+        "{told}"
+    );
+    assert_eq!(
+        origin(&[("CIRCLECI", "true"), (TOKEN_VARIABLE, "x.y.z")]),
+        Some(TokenOrigin::Variable)
+    );
+}
+
 fn check(claims: &serde_json::Value, issuer: Option<&str>) -> Result<IdentityToken, TokenError> {
     let demands = TokenDemands {
         audience: "sigstore",

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use stella_attest::file;
 use stella_bundle::identity::escape;
-use stella_bundle::verify::answer;
+use stella_bundle::json::decode_base64;
+use stella_bundle::timestamp::SignedTimestamp;
+use stella_bundle::verify::{AuthenticTime, Trust, answer};
 use stella_foreign::Loggable;
 use stella_server::{Clock as _, SystemClock};
 
@@ -65,15 +67,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         let message = "a log cannot have verified this signature by itself";
         return Err(Failure::new(exit::LOG, message));
     };
-    // 2. The log recorded that very signature by that very key.
-    let material = args.trust.choose(context)?;
+    // 2. When it was there at the latest: by the stamp of an authority that is trusted, else now.
+    let trust = args.trust.choose(context)?.prepare();
+    let stamped = earliest_stamp(&trust, &receipt.timestamps, &native.signature)?;
+    let time = stamped
+        .as_ref()
+        .map_or_else(|| SystemClock.now(), |stamped| stamped.time);
+    // 3. The log, in service then, recorded that very signature by that very key.
     let record = receipt::record(native);
-    let size = answer::log_entry(
-        &material.prepare(),
-        &receipt.entry,
-        &record,
-        SystemClock.now(),
-    );
+    let size = answer::log_entry(&trust, &receipt.entry, &record, time);
     let size =
         size.map_err(|error| Failure::new(exit::LOG, error.to_string()).page("log-entry"))?;
     let (origin, signer) = (
@@ -83,15 +85,43 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     if args.json {
         terminal::say_json(&json!({
             "result": "ok", "format": foreign.verified.format().name(), "signer": signer,
+            "time": stamped.as_ref().map(|stamped| stamped.time.to_string()),
             "log": {"origin": origin, "index": super::index(&receipt.entry), "treeSize": size},
         }));
         return Ok(exit::OK);
     }
     let format = foreign.verified.format();
     terminal::say(&format!("good: {format} signature by {}", escape(&signer)));
+    if let Some(stamped) = &stamped {
+        let (time, authority) = (stamped.time, &stamped.authority);
+        terminal::say(&format!("  signed before {time} by {authority}"));
+    }
     let index = super::index(&receipt.entry);
     terminal::say(&format!(
         "  logged at index {index} of {origin}, in a tree of {size}"
     ));
     Ok(exit::OK)
+}
+
+/// Returns the earliest time that a trusted authority says; a stamp that does not hold is refused.
+fn earliest_stamp(
+    trust: &Trust,
+    timestamps: &[String],
+    signature: &[u8],
+) -> Result<Option<AuthenticTime>, Failure> {
+    let refuse = |problem: &dyn std::fmt::Display| {
+        Failure::new(
+            exit::CHAIN,
+            format!("a timestamp in the proof is refused: {problem}"),
+        )
+        .page("bad-timestamp")
+    };
+    let mut times = Vec::new();
+    for text in timestamps {
+        let response = decode_base64(text).ok_or_else(|| refuse(&"not base64"))?;
+        let token = SignedTimestamp::parse(&response).map_err(|error| refuse(&error))?;
+        let time = answer::timestamp(trust, &token, signature).map_err(|error| refuse(&error))?;
+        times.extend(time);
+    }
+    Ok(times.into_iter().min_by_key(|each| each.time))
 }
