@@ -159,11 +159,20 @@ fn describe(session: &Session, handle: ObjectHandle, info: &TokenInfo) -> Result
         match attribute {
             Attribute::Label(label) => row.object = String::from_utf8_lossy(&label).into_owned(),
             Attribute::Id(id) => row.id = hex::encode(id),
-            Attribute::KeyType(kind) => row.kind = format!("{kind:?}"),
+            Attribute::KeyType(kind) => row.kind = kind_name(kind),
             _ => {}
         }
     }
     Ok(row)
+}
+
+fn kind_name(kind: KeyType) -> String {
+    match kind {
+        KeyType::EC => "ECDSA".to_owned(),
+        KeyType::EC_EDWARDS => "EdDSA".to_owned(),
+        KeyType::RSA => "RSA".to_owned(),
+        other => format!("{other:?}"),
+    }
 }
 
 fn load(open: &Open) -> Result<Pkcs11, Problem> {
