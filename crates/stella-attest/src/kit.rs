@@ -22,6 +22,8 @@ pub const CONTENTS: &str = "kit.json";
 
 /// The first member of `kit.json`.
 const KIND: &str = "stella.kit/v1";
+/// `kit.json` of a kit that is not finished.
+const BEGUN: &[u8] = b"{}\n";
 /// Bytes of `SHA256SUMS` and of `kit.json`.
 const MAX_LIST: usize = 16 << 20;
 /// Bytes that are hashed at once.
@@ -171,15 +173,15 @@ impl Contents {
 /// `NotEmpty`, `Io`.
 pub fn begin(folder: &Path) -> Result<(), KitError> {
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
-    let has = |name: &str| folder.join(name).is_file();
     let mut entries = fs::read_dir(folder).map_err(failed("read", folder))?;
-    if entries.next().is_some() && !has(SUMS) && !has(CONTENTS) {
+    let is_ours = is_ours(folder);
+    if entries.next().is_some() && !is_ours {
         let path = folder.to_owned();
         return Err(KitError::NotEmpty { path });
     }
     // The contents stay as a sign that the folder is ours, should this be interrupted.
-    if !has(CONTENTS) {
-        put(folder, CONTENTS, b"{}\n")?;
+    if !is_ours {
+        put(folder, CONTENTS, BEGUN)?;
     }
     let sums = folder.join(SUMS);
     match fs::remove_file(&sums) {
@@ -188,6 +190,15 @@ pub fn begin(folder: &Path) -> Result<(), KitError> {
         }
         _ => file::sync_folder(folder).map_err(failed("write", folder)),
     }
+}
+
+/// Says whether a folder is a kit, or was begun as one. Other people have lists of digests too.
+fn is_ours(folder: &Path) -> bool {
+    let contents = file::read(&folder.join(CONTENTS), MAX_LIST);
+    contents.is_ok_and(|bytes| {
+        let is_kit = |contents: Contents| contents.kind == KIND;
+        bytes == BEGUN || serde_json::from_slice(&bytes).is_ok_and(is_kit)
+    })
 }
 
 /// Writes a file of a kit, durably.
@@ -495,8 +506,12 @@ mod tests {
     fn a_folder_of_something_else_is_left_alone_and_a_kit_can_be_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("mine"), "").unwrap();
-        let refused = begin(folder.path()).unwrap_err();
-        assert!(matches!(refused, KitError::NotEmpty { .. }), "{refused}");
+        for name in ["mine", SUMS, CONTENTS] {
+            fs::write(folder.path().join(name), "mine").unwrap();
+            let refused = begin(folder.path()).unwrap_err();
+            assert!(matches!(refused, KitError::NotEmpty { .. }), "{refused}");
+            assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"mine");
+        }
         let (folder, digest) = kit();
         begin(folder.path()).unwrap();
         let refused = check(folder.path(), &digest, NOBODY).unwrap_err();

@@ -144,7 +144,7 @@ fn ask(
     method: &str,
     message: &[u8],
 ) -> Result<Answer, KeyError> {
-    let hash = number(hash);
+    let hash = hash_number(hash);
     let options = json!({"keyVersion": "", "remoteVerification": false});
     let mut arguments = json!({
         "initOptions": {
@@ -183,7 +183,8 @@ fn ask(
 }
 
 /// Numbers a hash as Go's package `crypto` does.
-const fn number(hash: DigestAlgorithm) -> u32 {
+#[must_use]
+pub const fn hash_number(hash: DigestAlgorithm) -> u32 {
     match hash {
         DigestAlgorithm::Sha384 => 6,
         DigestAlgorithm::Sha512 => 7,

@@ -7,11 +7,15 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use stella_keys::device::words::{Answer, FailureKind, MAX_LINE, Request};
 use zeroize::Zeroizing;
 
 use token::{Key, Problem};
+
+/// An answer is held back no longer.
+const LONGEST_HOLD: Duration = Duration::from_millis(50);
 
 const HELP: &str = "\
 The process in which PKCS#11 modules run, started by `stella` for keys named pkcs11:…
@@ -60,9 +64,10 @@ fn protect_memory() {
 
 fn serve() -> io::Result<()> {
     let mut input = BufReader::new(io::stdin());
-    // Not line by line, as standard output is: whoever sends many requests waits for none of them alone.
+    // Not line by line, as standard output is.
     let output = io::stdout().as_fd().try_clone_to_owned()?;
     let mut output = BufWriter::new(File::from(output));
+    let mut flushed = Instant::now();
     let mut key: Option<Key> = None;
     loop {
         let mut line = Zeroizing::new(Vec::new());
@@ -81,8 +86,10 @@ fn serve() -> io::Result<()> {
         let mut line = serde_json::to_vec(&answer)?;
         line.push(b'\n');
         output.write_all(&line)?;
-        if input.buffer().is_empty() {
+        // Who sends many requests waits for none of them alone, and for a slow device no longer than for one.
+        if input.buffer().is_empty() || flushed.elapsed() > LONGEST_HOLD {
             output.flush()?;
+            flushed = Instant::now();
         }
     }
 }

@@ -18,6 +18,9 @@ const SHA256_INFO: [u8; 19] = [
     0x00, 0x04, 0x20,
 ];
 
+/// Bytes of uncompressed points on P-256, P-384 and P-521, and of an Ed25519 key.
+const POINTS: [usize; 4] = [65, 97, 133, 32];
+
 /// Why something cannot be done.
 pub(crate) struct Problem {
     pub(crate) kind: FailureKind,
@@ -125,7 +128,13 @@ impl Key {
 pub(crate) fn list(open: Open) -> Result<Vec<Listed>, Problem> {
     let module = load(&open)?;
     let mut listed = Vec::new();
-    for (slot, info) in tokens(&module, &open.token)? {
+    let tokens = tokens(&module, &open.token)?;
+    if open.pin.is_some() && tokens.len() > 1 {
+        // A wrong PIN counts on each of them.
+        let message = "several tokens fit, and a PIN belongs to one: say which with token=LABEL";
+        return Err(Problem::new(FailureKind::Ambiguous, message));
+    }
+    for (slot, info) in tokens {
         let session = module.open_ro_session(slot)?;
         if open.pin.is_some() {
             log_in(&session, &info, &open)?;
@@ -393,6 +402,10 @@ fn read_public(session: &Session, place: ObjectHandle) -> Result<Vec<u8>, Proble
 
 /// The standard wraps points into an OCTET STRING, and some modules do not.
 fn unwrapped(point: &[u8]) -> Vec<u8> {
+    // A bare point begins as an OCTET STRING does; its length tells.
+    if POINTS.contains(&point.len()) {
+        return point.to_vec();
+    }
     let mut reader = asn1::Reader::new(point);
     let inner = reader
         .expect(tag::OCTET_STRING)

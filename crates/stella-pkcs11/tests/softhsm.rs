@@ -203,6 +203,9 @@ fn what_fits_no_key_or_several_is_refused_and_a_wrong_pin_is_tried_once() {
         refused("pkcs11:token=other;object=twice"),
         FailureKind::Absent
     );
+    // A PIN is not tried on tokens that it may not belong to.
+    let listed = device::list(&token.helper(), token.reach("pkcs11:")).map(|_| ());
+    assert_eq!(kind_of(listed.unwrap_err()), FailureKind::Ambiguous);
     token
         .open("pkcs11:token=stella;object=twice;id=%02")
         .unwrap();

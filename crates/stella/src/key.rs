@@ -99,6 +99,7 @@ impl PassphraseFlags {
         text: &str,
         require: impl FnOnce(Uri) -> Result<Uri, UriError>,
     ) -> Result<Open, Failure> {
+        protect_memory();
         let uri = Uri::parse(text).and_then(require);
         let uri = uri.map_err(|error| Failure::usage(error.to_string()))?;
         let mut open = uri.open;
@@ -122,16 +123,18 @@ impl PassphraseFlags {
         if self.passphrase_file.is_none() {
             let found = PINS.iter().find_map(|name| env::var(name).ok());
             if let Some(found) = found {
-                return Ok(Some(Zeroizing::new(found)));
+                // A secret that is missing is no PIN to be tried.
+                return Ok(Some(Zeroizing::new(found)).filter(|pin| !pin.is_empty()));
             }
             if !prompt::is_possible() {
                 return Ok(None);
             }
             let named = uri.split('?').next().unwrap_or_default();
             let question = format!("PIN of {named}");
-            return prompt::secret(&question).map_err(|error| unreadable(&error));
+            let answer = prompt::secret(&question).map_err(|error| unreadable(&error))?;
+            return Ok(answer.filter(|pin| !pin.is_empty()));
         }
-        self.given()
+        Ok(self.given()?.filter(|pin| !pin.is_empty()))
     }
 
     fn software(&self, reference: &str, purpose: For) -> Result<SoftwareKey, Failure> {
@@ -145,6 +148,7 @@ impl PassphraseFlags {
 
     /// Reads the key that a reference names.
     pub(crate) fn stored(&self, reference: &str) -> Result<StoredKey, Failure> {
+        protect_memory();
         let text = match KeyReference::parse(reference) {
             KeyReference::File(path) => read_file(&path)?,
             KeyReference::Environment(name) => read_variable(&name)?,
@@ -190,8 +194,9 @@ impl PassphraseFlags {
 
     /// Returns the passphrase for a key that is about to be written: asked for twice, for nobody sees what is typed.
     pub(crate) fn new_one(&self) -> Result<Zeroizing<String>, Failure> {
+        protect_memory();
         if let Some(given) = self.given()? {
-            return Ok(given);
+            return not_empty(given);
         }
         if !prompt::is_possible() {
             return Err(Failure::usage("no passphrase for the new key: standard input is not a terminal")
@@ -207,7 +212,7 @@ impl PassphraseFlags {
                 "the two passphrases differ; nothing is written",
             ));
         }
-        Ok(first)
+        not_empty(first)
     }
 
     /// Returns the passphrase of a flag or of the environment.
@@ -227,7 +232,7 @@ impl PassphraseFlags {
 }
 
 /// A private key or a PIN is about to be in this process: no core dump has it, and no other process may look.
-fn protect_memory() {
+pub(crate) fn protect_memory() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -288,6 +293,17 @@ const fn is_open_to_others(_: &Path) -> bool {
 fn read_variable(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let value = env::var(name).map_err(|_| absent(format!("there is no variable {name}")))?;
     Ok(Zeroizing::new(value.into_bytes()))
+}
+
+/// An empty passphrase protects nothing, and is most often one that was not found.
+fn not_empty(passphrase: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
+    if !passphrase.is_empty() {
+        return Ok(passphrase);
+    }
+    Err(
+        Failure::usage("the passphrase for the new key is empty; nothing is written")
+            .hint("leave the key unprotected with --insecure-no-passphrase, if that is meant"),
+    )
 }
 
 fn absent(message: String) -> Failure {

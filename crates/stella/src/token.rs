@@ -47,6 +47,7 @@ pub(crate) fn hide_from_command_line() {
         // On success this does not return.
         let _ = std::process::Command::new(program)
             .args(rest)
+            .arg0(env::args_os().next().unwrap_or_default())
             .env(VARIABLE, token)
             .exec();
     }

@@ -166,6 +166,47 @@ fn what_cannot_sign_says_why_and_writes_nothing() {
     let again = run(&desk, &["key", "generate", "--output", "release"]).ended(40);
     says(&again.err, &["is there already", "--output"]);
     assert_eq!(fs::read(desk.path("release.key")).unwrap(), before);
+    // Neither is anything that is read.
+    let over = run(
+        &desk,
+        &[
+            "key",
+            "public",
+            "--key",
+            "release.key",
+            "--output",
+            "release.key",
+        ],
+    );
+    over.ended(40);
+    let over = run(
+        &desk,
+        &[
+            "sign-blob",
+            "app",
+            "--key",
+            "release.key",
+            "--bundle",
+            "app",
+        ],
+    );
+    says(&over.ended(2).err, &["would be written over"]);
+    assert_eq!(fs::read(desk.path("release.key")).unwrap(), before);
+    assert_eq!(fs::read(desk.path("app")).unwrap(), b"an artifact");
+    // A passphrase that was not found protects nothing.
+    desk.write("empty", "\n");
+    let empty = [
+        "key",
+        "generate",
+        "--output",
+        "more",
+        "--passphrase-file",
+        "empty",
+    ];
+    says(
+        &desk.run(empty).ended(2).err,
+        &["is empty", "--insecure-no-passphrase"],
+    );
     // Without a terminal nobody can be asked.
     let said = desk.run(["key", "generate", "--output", "more"]).ended(2);
     says(
@@ -284,16 +325,27 @@ fn called_cosign_it_does_what_cosign_is_asked_every_day() {
         desk::finish(command.env("COSIGN_PASSWORD", "open sesame"))
     };
     cosign("generate-key-pair").ended(0);
-    let signed = cosign("sign-blob -y --key cosign.key --bundle app.json app").ended(0);
-    cosign("verify-blob --key cosign.pub --bundle app.json app").ended(0);
+    let sign = "sign-blob -y --key cosign.key --tlog-upload=false --bundle app.json app";
+    let signed = cosign(sign).ended(0);
+    let verify = "verify-blob --key cosign.pub --bundle app.json --insecure-ignore-tlog app";
+    cosign(verify).ended(0);
+    // As cosign does, it asks for the log unless told otherwise, by whichever spelling of no.
+    cosign(&verify.replace("-tlog", "-tlog=False")).ended(2);
     // The signature alone is printed, and is enough.
     desk.write("app.sig", signed.out);
-    cosign("verify-blob --key=cosign.pub --signature app.sig app").ended(0);
+    cosign("verify-blob --key=cosign.pub --signature app.sig --insecure-ignore-tlog app").ended(0);
     desk.write("predicate.json", r#"{"ready": true}"#);
-    cosign("attest-blob --key cosign.key --predicate predicate.json --type custom app").ended(0);
-    let verify = "verify-blob-attestation --key cosign.pub --type custom app";
+    let attest =
+        "attest-blob --key cosign.key --tlog-upload=0 --predicate predicate.json --type custom app";
+    cosign(attest).ended(0);
+    let verify =
+        "verify-blob-attestation --key cosign.pub --insecure-ignore-tlog --type custom app";
     cosign(verify).ended(0);
     cosign(&verify.replace("custom", "openvex")).ended(21);
+    // A signature is no attestation, and the other way round.
+    cosign("verify-blob-attestation --key cosign.pub --insecure-ignore-tlog --bundle app.json app")
+        .ended(21);
+    cosign("verify-blob --key cosign.pub --insecure-ignore-tlog app").ended(21);
     let public = cosign("public-key --key cosign.key").ended(0);
     assert_eq!(
         public.out,

@@ -2,6 +2,7 @@
 //!
 //! Runs where all of them are installed and a resource manager can be started; else it says that it is skipped.
 #![expect(
+    clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "a test may panic and speak"

@@ -19,6 +19,8 @@ use words::{Answer, FailureKind, Listed, MAX_LINE, Open, Request, Sign};
 
 /// So many requests are on their way at once; with their answers they fit into the pipes.
 const AT_ONCE: usize = 64;
+/// Most requests have fewer bytes.
+const USUAL_LINE: usize = 4096;
 /// A device may wait for a finger.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -180,7 +182,8 @@ impl Helper {
 
     /// Sends requests at once and waits for their answers: the module works while the next are on their way.
     fn ask_all(&mut self, requests: &[Request]) -> Result<Vec<Answer>, KeyError> {
-        let mut lines = Zeroizing::new(Vec::new());
+        // Made at once: a buffer that grows leaves its beginnings behind, and a PIN may be among them.
+        let mut lines = Zeroizing::new(Vec::with_capacity(requests.len() * USUAL_LINE));
         for request in requests {
             serde_json::to_writer(&mut *lines, request).map_err(|_| KeyError::Library)?;
             lines.push(b'\n');

@@ -59,6 +59,10 @@ impl Uri {
                 attribute: attribute.to_owned(),
             };
             let (name, value) = attribute.split_once('=').ok_or_else(wrong)?;
+            // Before anything could repeat it.
+            if name == "pin-value" {
+                return Err(UriError::PinValue);
+            }
             let bytes = decode(value).ok_or_else(wrong)?;
             uri.set(name, bytes, &wrong)?;
         }
@@ -85,9 +89,6 @@ impl Uri {
         let unknown = || UriError::Unknown {
             name: name.to_owned(),
         };
-        if name == "pin-value" {
-            return Err(UriError::PinValue);
-        }
         if name == "id" {
             return match self.open.id.replace(bytes) {
                 None => Ok(()),
@@ -186,6 +187,10 @@ mod tests {
         assert_eq!(refused("pkcs11:token=t"), Some(UriError::NoKey));
         assert_eq!(
             refused("pkcs11:object=o?pin-value=1234"),
+            Some(UriError::PinValue)
+        );
+        assert_eq!(
+            refused("pkcs11:object=o?pin-value=se%cret"),
             Some(UriError::PinValue)
         );
         assert_eq!(refused("pkcs11:object=o;object=p"), unknown("object"));

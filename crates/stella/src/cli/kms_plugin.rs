@@ -6,7 +6,8 @@ use std::io;
 use serde_json::{Value, json};
 use stella_attest::file;
 use stella_bundle::json::encode_base64;
-use stella_keys::plugin::{Arguments, PROTOCOL};
+use stella_keys::Signer;
+use stella_keys::plugin::{self, Arguments, PROTOCOL};
 
 use crate::exit::{self, Failure};
 use crate::key::{For, PassphraseFlags};
@@ -67,6 +68,7 @@ fn answer(arguments: &[String]) -> Result<Value, Failure> {
         }
         "signMessage" => {
             let signer = passphrase.open(key, For::ItselfAlone)?;
+            require_own_way(&request, signer.as_ref())?;
             let message = message()?;
             let signature = signer.sign(&message);
             let signature = signature.map_err(|error| crate::key::failure(&error))?;
@@ -84,6 +86,26 @@ fn answer(arguments: &[String]) -> Result<Value, Failure> {
                 .hint("make one with `stella key generate`"))
         }
         other => Err(Failure::usage(format!("the method {other:?} is not known"))),
+    }
+}
+
+/// A key signs by the hash of its kind, over the message: anything else that is asked for would be signed otherwise.
+fn require_own_way(request: &Arguments, signer: &dyn Signer) -> Result<(), Failure> {
+    let hash = signer.details().hash();
+    let asked = request.init_options.hash_func;
+    if hash.is_some_and(|hash| plugin::hash_number(hash) != asked) {
+        let name = signer.details().name();
+        return Err(Failure::usage(format!(
+            "this key signs as {name}, and another hash is asked for"
+        )));
+    }
+    let digest = request.sign_message.as_ref();
+    let digest = digest.and_then(|given| given.pointer("/signOptions/messageOptions/digest"));
+    match digest.and_then(Value::as_str).unwrap_or_default() {
+        "" => Ok(()),
+        _ => Err(Failure::usage(
+            "digests are not signed here: send the message",
+        )),
     }
 }
 

@@ -52,12 +52,22 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
             args.destination.trim_end_matches('/'),
             set.repository
         );
+        if place::is_path(&to) {
+            return Err(
+                Failure::usage(format!("{to} is a path, and no repository of a registry"))
+                    .hint("name a registry: stella airgap load KIT registry.inside --digest …"),
+            );
+        }
         let source = place::open(&from, Purpose::Read, &registries)?;
         let destination = place::open(&to, Purpose::Write, &registries)?;
         let items: Vec<Item> = set
             .images
             .iter()
-            .map(|image| Item::in_repository(&image.name))
+            .map(|image| Item {
+                // What was judged, and not what a name may mean by now.
+                source: image.digest.clone(),
+                tag: Item::in_repository(&image.name).tag,
+            })
             .collect();
         let options = shown(Options::default());
         let copied = mirror::sync(source.storage, destination.storage, &items, &options).await;

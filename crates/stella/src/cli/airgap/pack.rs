@@ -72,6 +72,11 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     // 1. What images must pass, and by whose word.
     let policy = gate::read_policy_files(&args.policy)?;
     let (gate, trust) = gate::gate_of(context, policy.policy.clone(), Origin::File, &args.trust)?;
+    let registries = args.flags.registry.open()?;
+    for source in &args.sources {
+        let source = place::open(source, Purpose::Read, &registries)?;
+        args.flags.names(&source).await?;
+    }
     // 2. From here to the end the folder is no kit.
     let folder = &args.output;
     kit::begin(folder).map_err(of_kit)?;
@@ -206,6 +211,10 @@ impl<'a> Kit<'a> {
             let file = File::open(&program).map_err(failed)?;
             let name = program.file_name().unwrap_or_default().to_string_lossy();
             let path = format!("bin/{name}");
+            if self.files.contains(&path) {
+                return Err(Failure::usage(format!("two programs are called {name}"))
+                    .hint("give each a name of its own, such as stella-arm64"));
+            }
             kit::put_from(self.folder, &path, &file).map_err(of_kit)?;
             let mode = file.metadata().map_err(failed)?.permissions();
             let to = self.folder.join(&path);

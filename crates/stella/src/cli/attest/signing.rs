@@ -94,9 +94,9 @@ impl SigningFlags {
         &self.place
     }
 
-    /// Says whether the flags name who signs.
-    pub(in crate::cli) const fn is_given(&self) -> bool {
-        self.keyless || self.key.is_some()
+    /// Says whether the flags name who signs, and have it logged.
+    pub(in crate::cli) const fn is_logged(&self) -> bool {
+        self.keyless || (self.key.is_some() && (self.log || self.identity))
     }
 
     /// Finds out how to sign: keys and services are opened, a token is fetched.

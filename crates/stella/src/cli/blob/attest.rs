@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use stella_attest::sign::{self, Message};
 
-use super::{bundle_path, require_one, write};
+use super::{bundle_paths, require_one, write};
 use crate::artifact::Artifact;
 use crate::cli::Context;
 use crate::cli::attest::signing::SigningFlags;
@@ -53,6 +53,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         std::slice::from_ref(&args.predicate),
         std::slice::from_ref(&args.predicate_type),
     )?;
+    let paths = bundle_paths(&args.files, args.bundle.as_ref())?;
     let mut said = Vec::new();
     for file in &args.files {
         let artifact = Artifact::read(file)?;
@@ -64,9 +65,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     let session = prepared.session();
     let signed = sign::sign_many(&session, prepared.signatory()?, &messages).await?;
     let mut rows = Vec::new();
-    for ((file, said), signed) in args.files.iter().zip(&said).zip(&signed) {
-        let path = bundle_path(file, args.bundle.as_ref())?;
-        write(&path, signed)?;
+    for (((file, said), signed), path) in args.files.iter().zip(&said).zip(&signed).zip(&paths) {
+        write(path, signed)?;
         rows.push(json!({
             "file": file,
             "predicateType": said.statement.predicate_type,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use stella_attest::sign::Signed;
 
 use crate::exit::{self, Failure};
+use crate::terminal;
 
 /// Larger files are not signed: some keys sign the whole message, which is held in memory.
 const MAX_BLOB: usize = 4 << 30;
@@ -28,6 +29,31 @@ fn bundle_path(file: &str, given: Option<&PathBuf>) -> Result<PathBuf, Failure> 
     }
 }
 
+/// Returns where the bundle of each file goes. All of it is known before anything is signed, and no file that is read is
+/// written over.
+fn bundle_paths(files: &[String], given: Option<&PathBuf>) -> Result<Vec<PathBuf>, Failure> {
+    let paths = files.iter().map(|file| bundle_path(file, given));
+    let paths = paths.collect::<Result<Vec<_>, _>>()?;
+    for path in &paths {
+        require_other(files, path)?;
+    }
+    Ok(paths)
+}
+
+/// Requires that what is written is none of what is read.
+fn require_other(files: &[String], path: &Path) -> Result<(), Failure> {
+    let same = |file: &&String| {
+        let paths = (fs::canonicalize(file), fs::canonicalize(path));
+        matches!(paths, (Ok(file), Ok(path)) if file == path)
+    };
+    match files.iter().find(same) {
+        None => Ok(()),
+        Some(file) => Err(Failure::usage(format!(
+            "{file} would be written over by what signs it"
+        ))),
+    }
+}
+
 /// Requires that `--bundle` names the bundle of one file.
 fn require_one(files: &[String], bundle: Option<&PathBuf>) -> Result<(), Failure> {
     if bundle.is_some() && files.len() > 1 {
@@ -41,6 +67,12 @@ fn require_one(files: &[String], bundle: Option<&PathBuf>) -> Result<(), Failure
 }
 
 fn write(path: &Path, signed: &Signed) -> Result<(), Failure> {
+    if path.exists() {
+        terminal::tell(&format!(
+            "note: {} was there and is replaced",
+            path.display()
+        ));
+    }
     fs::write(path, &signed.bytes).map_err(|error| Failure::io("write", path, &error))
 }
 

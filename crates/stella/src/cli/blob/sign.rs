@@ -8,7 +8,7 @@ use stella_attest::sign::{self, Message, Signed};
 use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::json::encode_base64;
 
-use super::{bundle_path, read, require_one, write};
+use super::{bundle_paths, read, require_one, require_other, write};
 use crate::cli::Context;
 use crate::cli::attest::signing::SigningFlags;
 use crate::exit::{self, Failure};
@@ -53,6 +53,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     require_one(&args.files, args.bundle.as_ref())?;
     require_one(&args.files, args.output_signature.as_ref())?;
+    let paths = bundle_paths(&args.files, args.bundle.as_ref())?;
+    if let Some(path) = &args.output_signature {
+        require_other(&args.files, path)?;
+    }
     let contents = args.files.iter().map(|file| read(file));
     let contents = contents.collect::<Result<Vec<_>, _>>()?;
     let prepared = args.signing.prepare(context).await?;
@@ -63,14 +67,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     let session = prepared.session();
     let signed = sign::sign_many(&session, prepared.signatory()?, &messages).await?;
     let mut rows = Vec::new();
-    for ((file, content), signed) in args.files.iter().zip(&contents).zip(&signed) {
-        let path = bundle_path(file, args.bundle.as_ref())?;
-        write(&path, signed)?;
+    for (((file, content), signed), path) in
+        args.files.iter().zip(&contents).zip(&signed).zip(&paths)
+    {
+        write(path, signed)?;
         if let Some(path) = &args.output_signature {
             let text = encode_base64(signed.bundle.content.signature()) + "\n";
             fs::write(path, text).map_err(|error| Failure::io("write", path, &error))?;
         }
-        rows.push(to_json(file, content, signed, &path));
+        rows.push(to_json(file, content, signed, path));
         if args.print_signature {
             terminal::say(&encode_base64(signed.bundle.content.signature()));
         } else if !args.json {

@@ -16,6 +16,9 @@ pub(super) const TOOL: Tool = Tool {
 const OTHER_SERVICES: &str =
     "services are named by a signing config: --signing-config FILE, or `stella trust use`";
 
+/// Stands for `--tlog-upload=false` until all flags were read.
+const WITHOUT_LOG: &str = "--tlog-upload=false";
+
 const REGISTRY: Flags = &[
     ("--allow-http-registry", Switch("--insecure-plain-http")),
     ("--allow-insecure-registry", Switch("--insecure-plain-http")),
@@ -44,7 +47,7 @@ const SIGNING: Flags = &[
     ("--identity-token", Same),
     ("--signing-config", Named("--trust-config")),
     ("--trusted-root", Named("--trust-config")),
-    ("--tlog-upload", Nothing),
+    ("--tlog-upload", Unless(WITHOUT_LOG)),
     ("--use-signing-config", Nothing),
     ("--yes", Nothing),
     ("-y", Nothing),
@@ -264,14 +267,30 @@ const TYPES: [(&str, &str); 10] = [
 /// Adds what cosign does unasked.
 fn with_defaults(cosign: &str, mut turned: Vec<String>) -> Vec<String> {
     let has = |flag: &str| turned.iter().any(|word| word == flag);
-    let is_signing = matches!(cosign, "sign" | "attest" | "sign-blob" | "attest-blob");
-    if is_signing && !has("--key") {
-        turned.push("--keyless".to_owned());
-    } else if cosign == "verify" && !has("--type") && !has("--signature") {
-        // Signatures are statements too, of a type of their own.
-        turned.extend(["--type".to_owned(), "signature".to_owned()]);
-    } else if cosign == "initialize" && turned.len() == 2 {
-        turned.push("public".to_owned());
+    let (has_key, has_type) = (has("--key"), has("--type"));
+    let (is_unlogged, ignores_log) = (has(WITHOUT_LOG), has("--insecure-ignore-log"));
+    turned.retain(|word| word != WITHOUT_LOG);
+    let is_bare = turned.len() == 2;
+    let mut add = |words: &[&str]| turned.extend(words.iter().map(|word| (*word).to_owned()));
+    match cosign {
+        "sign" | "attest" | "sign-blob" | "attest-blob" => match (has_key, is_unlogged) {
+            (false, _) => add(&["--keyless"]),
+            (true, false) => add(&["--log"]),
+            (true, true) => {}
+        },
+        "verify" | "verify-blob" | "verify-attestation" | "verify-blob-attestation" => {
+            if !ignores_log {
+                add(&["--require-rekor"]);
+            }
+            // Signatures are statements too, of a type of their own; neither stands for the other.
+            match cosign.ends_with("attestation") {
+                _ if has_type => {}
+                true => add(&["--type", TYPES[0].1]),
+                false => add(&["--type", "signature"]),
+            }
+        }
+        "initialize" if is_bare => add(&["public"]),
+        _ => {}
     }
     turned
 }
@@ -303,23 +322,27 @@ mod tests {
             ),
             (
                 "verify --certificate-identity=me --certificate-oidc-issuer https://i.example r.example/a:v1 -o json",
-                "verify --certificate-identity me --certificate-oidc-issuer https://i.example --image r.example/a:v1 --json --type signature",
+                "verify --certificate-identity me --certificate-oidc-issuer https://i.example --image r.example/a:v1 --json --require-rekor --type signature",
             ),
             (
                 "verify-attestation --type custom --key k.pub r.example/a:v1",
-                "verify --type https://cosign.sigstore.dev/attestation/v1 --key k.pub --image r.example/a:v1",
+                "verify --type https://cosign.sigstore.dev/attestation/v1 --key k.pub --image r.example/a:v1 --require-rekor",
             ),
             (
                 "sign-blob --key cosign.key f",
-                "sign-blob --print-signature --key cosign.key f",
+                "sign-blob --print-signature --key cosign.key f --log",
             ),
             (
                 "verify-blob --key cosign.pub --signature f.sig --insecure-ignore-tlog f",
-                "verify --key cosign.pub --signature f.sig --insecure-ignore-log f",
+                "verify --key cosign.pub --signature f.sig --insecure-ignore-log f --type signature",
             ),
             (
                 "import-key-pair --key key.pem -o mine",
                 "import-key-pair --key key.pem --output-key-prefix mine",
+            ),
+            (
+                "verify-blob-attestation --key k.pub --insecure-ignore-tlog=False f",
+                "verify --key k.pub f --require-rekor --type https://cosign.sigstore.dev/attestation/v1",
             ),
             ("initialize", "trust use public"),
             (
@@ -351,6 +374,10 @@ mod tests {
                 ["--registry-password", "stella login"],
             ),
             ("verify --key", ["--key needs a value", ""]),
+            (
+                "verify --insecure-ignore-tlog=maybe y",
+                ["--insecure-ignore-tlog", "true or false"],
+            ),
         ] {
             let refused = turned(cosign).unwrap_err();
             assert!(

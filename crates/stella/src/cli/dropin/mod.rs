@@ -46,13 +46,15 @@ enum Becomes {
     NothingWithValue,
     /// The type of a predicate by cosign's short names.
     Type,
+    /// A digest, whose algorithm may be left out.
+    Sha,
     /// The format of the output.
     Output,
     /// It cannot be done, for this reason; cosign's own default is fine.
     Refused(&'static str),
 }
 
-use Becomes::{Named, Nothing, NothingWithValue, Output, Refused, Same, Switch, Type, Unless};
+use Becomes::{Named, Nothing, NothingWithValue, Output, Refused, Same, Sha, Switch, Type, Unless};
 
 type Flags = &'static [(&'static str, Becomes)];
 
@@ -191,7 +193,10 @@ fn flag(
             .or_else(|| words.next().map(str::to_owned))
             .ok_or_else(|| Failure::usage(format!("{name} needs a value")))
     };
-    let is_true = given.as_deref().is_none_or(|value| value != "false");
+    let is_true = match becomes {
+        Switch(_) | Unless(_) | Nothing => is_true(name, given.as_deref())?,
+        _ => true,
+    };
     Ok(match becomes {
         Same => vec![name.to_owned(), value()?],
         Named("") => vec![value()?],
@@ -204,6 +209,14 @@ fn flag(
             Vec::new()
         }
         Type => vec!["--type".to_owned(), predicate_type(tool, &value()?)],
+        Sha => {
+            let value = value()?;
+            let digest = match value.contains(':') {
+                true => value,
+                false => format!("sha256:{value}"),
+            };
+            vec!["--artifact".to_owned(), digest]
+        }
         Output => match value()?.as_str() {
             "json" => vec!["--json".to_owned()],
             _ => Vec::new(),
@@ -216,6 +229,18 @@ fn flag(
             .hint(*why));
         }
     })
+}
+
+/// Reads a switch as Go does (`strconv.ParseBool`); without a value it is on.
+fn is_true(name: &str, value: Option<&str>) -> Result<bool, Failure> {
+    match value {
+        None | Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some(_) => {
+            Err(Failure::usage(format!("{name} is neither true nor false"))
+                .hint("write true or false"))
+        }
+    }
 }
 
 fn predicate_type(tool: &Tool, name: &str) -> String {
@@ -264,7 +289,12 @@ mod tests {
             for (name, becomes) in rule.flags.iter().copied().flatten() {
                 let ours = match becomes {
                     Same => name,
-                    Named(other) | Switch(other) | Unless(other) if !other.is_empty() => other,
+                    // A word that stands for something until the end is none of ours.
+                    Named(other) | Switch(other) | Unless(other)
+                        if !other.is_empty() && !other.contains('=') =>
+                    {
+                        other
+                    }
                     _ => continue,
                 };
                 // Tables are shared, and not every command has every flag; what it lacks is said by its own parser.

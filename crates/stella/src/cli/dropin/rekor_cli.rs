@@ -1,6 +1,6 @@
 //! rekor-cli's words.
 
-use super::Becomes::{Named, NothingWithValue, Output, Refused, Same};
+use super::Becomes::{Named, NothingWithValue, Output, Refused, Same, Sha};
 use super::{Flags, Rule, Tool, rule};
 
 pub(super) const TOOL: Tool = Tool {
@@ -63,7 +63,7 @@ const RULES: &[Rule] = &[
             &[
                 ("--artifact", Same),
                 ("--public-key", Same),
-                ("--sha", Named("--artifact")),
+                ("--sha", Sha),
                 (
                     "--email",
                     Refused(
@@ -95,7 +95,7 @@ mod tests {
                 "log verify --signature f.asc --public-key k.asc --artifact f --json",
             ),
             ("get --log-index 7", "log get --index 7"),
-            ("search --sha sha256:00", "log search --artifact sha256:00"),
+            ("search --sha 0a0b", "log search --artifact sha256:0a0b"),
             ("loginfo", "log info"),
         ] {
             assert_eq!(turned(&TOOL, theirs).as_deref(), Ok(ours), "{theirs}");

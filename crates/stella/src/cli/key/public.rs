@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let public = &args.passphrase.public(&args.key)?;
     let pem = public.to_pem();
     if let Some(path) = &args.output {
-        std::fs::write(path, &pem).map_err(|error| Failure::io("write", path, &error))?;
+        super::write_new(path, pem.as_bytes(), 0o644)?;
     } else if !args.json {
         terminal::say_bytes(pem.as_bytes());
     }

@@ -24,11 +24,14 @@ use crate::terminal;
 /// The predicate of an attestation that a foreign signature is good.
 const COUNTER_ATTESTATION: &str = "https://stella-ops.org/attestation/foreign-signature/v1";
 
+/// What the name of an attestation ends in, beside its artifact: the artifact's own bundle may be there too.
+const COUNTER_ENDING: &str = ".foreign.sigstore.json";
+
 /// Put a signature that another tool made into the transparency log
 ///
 /// The signature is verified here first. Where a log can verify it by itself (RSA and ECDSA of most formats) it is recorded
 /// as it is, and FILE.rekor.json holds the proof. Where it cannot (Ed25519, minisign, TUF, old hashes) an attestation that it
-/// is good is signed and recorded in its place, by --keyless or --key with --log; FILE.sigstore.json holds that.
+/// is good is signed and recorded in its place, by --keyless or --key with --log; FILE.foreign.sigstore.json holds that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -144,7 +147,7 @@ async fn attest(
     foreign: &Foreign,
     reason: &Reason,
 ) -> Result<Value, Failure> {
-    if !args.signing.is_given() {
+    if !args.signing.is_logged() {
         return Err(Failure::usage(format!(
             "the signature is good, and a log cannot verify it by itself: {reason}"
         ))
@@ -168,7 +171,7 @@ async fn attest(
     let session = prepared.session();
     let message = Message::Statement(&statement);
     let signed = sign::sign(&session, prepared.signatory()?, message).await?;
-    let path = args.output(".sigstore.json");
+    let path = args.output(COUNTER_ENDING);
     fs::write(&path, &signed.bytes).map_err(|error| Failure::io("write", &path, &error))?;
     let entry = signed.verified.facts().entries.first();
     let entry = entry.ok_or_else(|| {

@@ -22,7 +22,7 @@ use crate::terminal;
 ///
 /// Reads the proof that `stella log upload` wrote, FILE.rekor.json. The signature is the one in it, unless another is named;
 /// the key is always named, for the one in the proof may be anyone's. What was recorded by an attestation is verified by
-/// `stella verify FILE`.
+/// `stella verify FILE --bundle FILE.foreign.sigstore.json`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
