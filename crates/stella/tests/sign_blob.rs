@@ -416,3 +416,43 @@ fn a_key_behind_a_program_signs_and_our_own_keys_are_behind_one_for_others() {
     fs::set_permissions(desk.path("bin/sigstore-kms-liar"), chmod).unwrap();
     run("", &["sign-blob", "app", "--key", "liar://key"]).ended(40);
 }
+
+#[test]
+fn a_key_that_the_configuration_names_signs_where_no_flag_says_otherwise() {
+    let desk = desk();
+    make(&desk, "ecdsa-p256", "release");
+    let config = "signer:\n  signing:\n    mode: key\n    key: release.key\n";
+    desk.write("signer.yaml", config);
+    let configured = ["--config", "signer.yaml"];
+    run(&desk, &[&configured[..], &["sign-blob", "app"]].concat()).ended(0);
+    desk.run(["verify", "app", "--key", "release.pub"]).ended(0);
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let attest = [
+        "attest",
+        "sign",
+        "--artifact",
+        &digest,
+        "--bundle",
+        "b.json",
+    ];
+    run(&desk, &[&configured[..], &attest].concat()).ended(0);
+    let verify = [
+        "attest",
+        "verify",
+        "--artifact",
+        &digest,
+        "--bundle",
+        "b.json",
+    ];
+    desk.run(verify.iter().chain(&["--key", "release.pub"]))
+        .ended(0);
+    // Without a key in it, and with --log alone, it is said what is missing.
+    desk.write("signer.yaml", "signer:\n  signing:\n    mode: key\n");
+    let said = desk
+        .run(["--config", "signer.yaml", "sign-blob", "app"])
+        .ended(2);
+    says(&said.err, &["no key was named", "signer.signing.key"]);
+    desk.run(["sign-blob", "app", "--log"]).ended(2);
+    desk.run(["sign-blob", "app", "--keyless", "--log"])
+        .ended(2);
+}

@@ -54,5 +54,5 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, Failure> {
 /// Says that `mode: key` needs a key.
 pub(crate) fn key_mode_needs_a_key() -> Failure {
     Failure::usage("signer.signing.mode is key, and no key was named")
-        .hint("name it with --key KEY, or sign keyless with --keyless")
+        .hint("name it with --key KEY or signer.signing.key, or sign keyless with --keyless")
 }

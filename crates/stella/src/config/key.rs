@@ -7,6 +7,8 @@
 pub(crate) enum Key {
     /// `keyless` or `key`.
     Mode,
+    /// The key that is kept, by its reference.
+    KeptKey,
     /// Whether keyless signing may be used at all.
     KeylessEnabled,
     /// Client trust configuration, trusted root, or `public`.
@@ -58,8 +60,9 @@ pub(crate) enum Shape {
 
 impl Key {
     /// Every key, in the order of the file.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Mode,
+        Self::KeptKey,
         Self::KeylessEnabled,
         Self::Trust,
         Self::FulcioUrl,
@@ -83,6 +86,7 @@ impl Key {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Mode => "signer.signing.mode",
+            Self::KeptKey => "signer.signing.key",
             Self::KeylessEnabled => "signer.signing.keyless.enabled",
             Self::Trust => "signer.signing.keyless.trust",
             Self::FulcioUrl => "signer.signing.keyless.fulcio.url",
@@ -107,6 +111,7 @@ impl Key {
     pub(crate) fn shape(self) -> Shape {
         match self {
             Self::Mode
+            | Self::KeptKey
             | Self::Trust
             | Self::FulcioUrl
             | Self::FulcioTimeout

@@ -24,6 +24,8 @@ const MOST_RETRIES: u32 = 10;
 pub(crate) struct Config {
     /// How signatures are made.
     pub(crate) mode: Mode,
+    /// The key that one keeps, as `--key` names it.
+    pub(crate) key: Option<String>,
     /// Everything about keyless signing.
     pub(crate) keyless: Keyless,
     /// How much is told on stderr.
@@ -203,6 +205,7 @@ pub(crate) fn of(
     }
     let config = Config {
         mode: settings.word(Key::Mode, MODES, Expected::Mode)?,
+        key: settings.text(Key::KeptKey)?.map(str::to_owned),
         keyless: keyless(&settings)?,
         log_level: settings.word(Key::LogLevel, LOG_LEVELS, Expected::LogLevel)?,
     };

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::table::{self, Place, Table};
 use crate::cli::Context;
-use crate::config::{Flags, Key, Keyless, Loaded, Mode, SctCheck, TrustElsewhere};
+use crate::config::{Flags, Key, Loaded, Mode, SctCheck, TrustElsewhere};
 use crate::exit::Failure;
 use crate::key::{For, PassphraseFlags};
 use crate::{terminal, token};
@@ -34,12 +34,12 @@ pub(in crate::cli) struct SigningFlags {
     #[command(flatten)]
     passphrase: PassphraseFlags,
 
-    /// Have a signature with --key recorded in the transparency log, and stamped
-    #[arg(long, requires = "key")]
+    /// Have a signature with a kept key recorded in the transparency log, and stamped
+    #[arg(long, conflicts_with = "keyless")]
     log: bool,
 
-    /// Have the key of --key certified for the identity in a token: verifiers may know either
-    #[arg(long, requires = "key")]
+    /// Have the kept key certified for the identity in a token: verifiers may know either
+    #[arg(long, conflicts_with = "keyless")]
     identity: bool,
 
     /// The identity token, or @FILE, or `-` for standard input
@@ -101,10 +101,26 @@ impl SigningFlags {
 
     /// Finds out how to sign: keys and services are opened, a token is fetched.
     pub(in crate::cli) async fn prepare(&self, context: &Context) -> Result<Prepared, Failure> {
-        match &self.key {
+        let loaded = context.load(self.flags())?;
+        let key = self.kept_key(&loaded)?;
+        match key {
             Some(key) if !self.log && !self.identity => self.with_key_alone(key),
-            _ => self.with_services(context).await,
+            _ => self.with_services(&loaded, key).await,
         }
+    }
+
+    /// Returns the key that is kept: the one of the flag, else of a configuration that signs so.
+    fn kept_key<'a>(&'a self, loaded: &'a Loaded) -> Result<Option<&'a str>, Failure> {
+        if self.keyless {
+            return Ok(None);
+        }
+        let is_configured = loaded.meant.mode == Mode::Key;
+        let configured = loaded.meant.key.as_deref().filter(|_| is_configured);
+        let key = self.key.as_deref().or(configured);
+        if key.is_none() && (is_configured || self.log || self.identity) {
+            return Err(crate::cli::config::key_mode_needs_a_key());
+        }
+        Ok(key)
     }
 
     fn with_key_alone(&self, key: &str) -> Result<Prepared, Failure> {
@@ -122,15 +138,18 @@ impl SigningFlags {
         })
     }
 
-    async fn with_services(&self, context: &Context) -> Result<Prepared, Failure> {
+    async fn with_services(&self, loaded: &Loaded, key: Option<&str>) -> Result<Prepared, Failure> {
         // 1. The key first: what cannot sign need not ask anybody.
-        let key = self.key.as_deref();
         let key = key
             .map(|key| self.passphrase.open(key, For::Log))
             .transpose()?;
         // 2. The configuration, whom to believe, which services.
-        let loaded = context.load(self.flags())?;
-        let keyless = self.keyless(&loaded)?;
+        let keyless = &loaded.meant.keyless;
+        if key.is_none() && !keyless.is_enabled {
+            return Err(Failure::usage(
+                "keyless signing is switched off (signer.signing.keyless.enabled)",
+            ));
+        }
         if keyless.sct == SctCheck::SkipWhenSigning {
             terminal::tell(&format!(
                 "note: {} is false: a certificate without an SCT is taken, which verifiers refuse",
@@ -147,7 +166,7 @@ impl SigningFlags {
         let token = match is_certified {
             true => {
                 let (transport, local) = (table.transport.as_ref(), table.local.as_ref());
-                Some(token::acquire(&loaded, transport, local, now).await?)
+                Some(token::acquire(loaded, transport, local, now).await?)
             }
             false => None,
         };
@@ -177,23 +196,6 @@ impl SigningFlags {
             },
             ..Flags::default()
         }
-    }
-
-    /// Returns the configuration of the services; keyless signing must be wanted where no key is given.
-    fn keyless<'a>(&self, loaded: &'a Loaded) -> Result<&'a Keyless, Failure> {
-        let keyless = &loaded.meant.keyless;
-        if self.key.is_some() {
-            return Ok(keyless);
-        }
-        if !self.keyless && loaded.meant.mode == Mode::Key {
-            return Err(crate::cli::config::key_mode_needs_a_key());
-        }
-        if !keyless.is_enabled {
-            return Err(Failure::usage(
-                "keyless signing is switched off (signer.signing.keyless.enabled)",
-            ));
-        }
-        Ok(keyless)
     }
 }
 
