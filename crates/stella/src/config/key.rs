@@ -8,7 +8,7 @@ pub(crate) enum Key {
     /// `keyless` or `key`.
     Mode,
     /// The key that is kept, by its reference.
-    KeptKey,
+    Managed,
     /// Whether keyless signing may be used at all.
     KeylessEnabled,
     /// Client trust configuration, trusted root, or `public`.
@@ -62,7 +62,7 @@ impl Key {
     /// Every key, in the order of the file.
     pub(crate) const ALL: [Self; 19] = [
         Self::Mode,
-        Self::KeptKey,
+        Self::Managed,
         Self::KeylessEnabled,
         Self::Trust,
         Self::FulcioUrl,
@@ -86,7 +86,7 @@ impl Key {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Mode => "signer.signing.mode",
-            Self::KeptKey => "signer.signing.key",
+            Self::Managed => "signer.signing.key",
             Self::KeylessEnabled => "signer.signing.keyless.enabled",
             Self::Trust => "signer.signing.keyless.trust",
             Self::FulcioUrl => "signer.signing.keyless.fulcio.url",
@@ -111,7 +111,7 @@ impl Key {
     pub(crate) fn shape(self) -> Shape {
         match self {
             Self::Mode
-            | Self::KeptKey
+            | Self::Managed
             | Self::Trust
             | Self::FulcioUrl
             | Self::FulcioTimeout

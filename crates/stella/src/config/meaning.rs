@@ -205,7 +205,7 @@ pub(crate) fn of(
     }
     let config = Config {
         mode: settings.word(Key::Mode, MODES, Expected::Mode)?,
-        key: settings.text(Key::KeptKey)?.map(str::to_owned),
+        key: settings.text(Key::Managed)?.map(str::to_owned),
         keyless: keyless(&settings)?,
         log_level: settings.word(Key::LogLevel, LOG_LEVELS, Expected::LogLevel)?,
     };

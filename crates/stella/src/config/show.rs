@@ -68,7 +68,7 @@ fn typed(loaded: &Loaded, key: Key) -> Option<&Typed> {
 fn absent(key: Key) -> &'static str {
     match key {
         Key::FulcioUrl | Key::RekorUrl | Key::TsaUrl => "from the signing configuration",
-        Key::KeptKey => "the one that --key names",
+        Key::Managed => "the one that --key names",
         Key::Trust => "the choice recorded by `stella trust use`",
         Key::OidcIssuer => "any that the certificate authority accepts",
         Key::CertificateRootBundlePath => "the whole trusted root",
