@@ -11,9 +11,11 @@
 )]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use stella_bundle::key::KeyDetails;
@@ -323,4 +325,35 @@ fn memory(process: u32) -> u64 {
 /// Counts the open files of a process; zero where it does not let us see them.
 fn files(process: u32) -> usize {
     fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn nobody_may_dump_the_process_or_look_into_it() {
+    // As another user, whose own processes are open to that user unless they close themselves.
+    let mut child = match Command::new("setpriv")
+        .args(["--reuid", "65534", "--clear-groups"])
+        .args([env!("CARGO_BIN_EXE_stella-pkcs11"), "serve"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+    {
+        Ok(child) => child,
+        Err(_) => {
+            println!("skipped: there is no setpriv");
+            return;
+        }
+    };
+    let mut input = child.stdin.take().unwrap();
+    let _ = input.write_all(b"nonsense\n");
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let owner = fs::metadata(format!("/proc/{}/mem", child.id())).map(|file| file.uid());
+    drop(input);
+    let ended = child.wait().unwrap();
+    if line.is_empty() {
+        println!("skipped: no other user's process can be started here: {ended}");
+        return;
+    }
+    assert_eq!(owner.unwrap(), 0);
 }
