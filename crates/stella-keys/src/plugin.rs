@@ -5,9 +5,12 @@
 //!
 //! spec: sigstore/sigstore, `pkg/signature/kms/cliplugin`, protocol v1
 
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -24,6 +27,8 @@ pub const PROTOCOL: &str = "v1";
 pub const PREFIX: &str = "sigstore-kms-";
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 1 << 20;
+/// How long one answer may take: somebody may have to find a device and touch it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a program is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -158,28 +163,67 @@ fn ask(
             "rpcOptions": options, "messageOptions": {"digest": "", "hashFunc": hash},
         }}),
     };
-    let unusable =
-        |error: std::io::Error| failed(&format!("cannot run {}: {error}", program.display()));
-    let mut child = Command::new(program)
-        .args([PROTOCOL, &arguments.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(unusable)?;
-    if let Some(mut input) = child.stdin.take() {
-        // Who refuses the arguments reads no message.
-        let _ = input.write_all(message);
-    }
-    let output = child.wait_with_output().map_err(unusable)?;
-    if output.stdout.len() > MAX_ANSWER {
-        return Err(failed("its answer is too long"));
-    }
-    let answer: Answer = serde_json::from_slice(&output.stdout)
+    let arguments = [PROTOCOL, &arguments.to_string()];
+    let said = run(program, arguments, message, PATIENCE)?;
+    let answer: Answer = serde_json::from_slice(&said)
         .map_err(|_| failed("its answer is not JSON of the protocol"))?;
     match answer.error_message.as_str() {
         "" => Ok(answer),
         message => Err(failed(message)),
     }
+}
+
+/// Runs the program, and ends it when its answer is late or too long.
+fn run(
+    program: &Path,
+    arguments: [&str; 2],
+    message: &[u8],
+    patience: Duration,
+) -> Result<Vec<u8>, KeyError> {
+    let unusable = |error: io::Error| failed(&format!("cannot run {}: {error}", program.display()));
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(unusable)?;
+    let said = converse(&mut child, message, patience);
+    let is_whole = said.as_ref().is_ok_and(|said| said.len() <= MAX_ANSWER);
+    if !is_whole {
+        let _ = child.kill();
+    }
+    // How it ends says nothing, but who has answered may put its things away.
+    let _ = child.wait();
+    let said = said.map_err(unusable)?;
+    if !is_whole {
+        return Err(failed("its answer is too long"));
+    }
+    Ok(said)
+}
+
+/// Gives the message and takes the answer, each on a thread of its own: a program may answer before it has read all, and
+/// a pipe can be waited for without end.
+fn converse(child: &mut Child, message: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
+    let pipes = (child.stdin.take(), child.stdout.take());
+    let (Some(mut input), Some(output)) = pipes else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    let message = message.to_vec();
+    // Who refuses the arguments reads no message.
+    let give = move || drop(input.write_all(&message));
+    thread::Builder::new().spawn(give)?;
+    let (sender, receiver) = mpsc::channel();
+    let take = move || {
+        let mut said = Vec::new();
+        let read = output.take(MAX_ANSWER as u64 + 1).read_to_end(&mut said);
+        let _ = sender.send(read.map(|_| said));
+    };
+    thread::Builder::new().spawn(take)?;
+    let late = |_| {
+        let seconds = patience.as_secs_f32();
+        io::Error::other(format!("no answer within {seconds} seconds; it was ended"))
+    };
+    receiver.recv_timeout(patience).map_err(late)?
 }
 
 /// Numbers a hash as Go's package `crypto` does.
@@ -197,5 +241,39 @@ fn failed(what: &str) -> KeyError {
     let is_fine = |each: &char| !each.is_control();
     KeyError::Plugin {
         what: what.chars().filter(is_fine).take(MOST).collect(),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    fn run_script(script: &str, message: &[u8], patience: Duration) -> Result<Vec<u8>, KeyError> {
+        run(Path::new("/bin/sh"), ["-c", script], message, patience)
+    }
+
+    #[test]
+    fn a_program_may_answer_before_it_reads() {
+        // More than any pipe holds, in both directions at once.
+        let script = "head -c 500000 /dev/zero; wc -c";
+        let said = run_script(script, &[0; 500_000], PATIENT).unwrap();
+        assert_eq!(said.len(), 500_000 + "500000\n".len());
+    }
+
+    #[test]
+    fn a_program_that_never_answers_is_ended() {
+        let error = run_script("exec sleep 1000", b"", Duration::from_millis(100)).unwrap_err();
+        assert!(
+            error.to_string().contains("no answer within 0.1 seconds"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_answer_without_end_is_cut() {
+        let error = run_script("exec cat /dev/zero", b"", PATIENT).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
     }
 }
