@@ -245,6 +245,7 @@ fn failed(what: &str) -> KeyError {
 }
 
 #[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
