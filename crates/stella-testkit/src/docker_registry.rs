@@ -53,7 +53,7 @@ impl DockerRegistry {
             }
             other => other?,
         };
-        let registry = Self {
+        let mut registry = Self {
             process,
             folder: folder.to_owned(),
             host,
@@ -86,7 +86,7 @@ impl DockerRegistry {
         Ok(self.folder.clone())
     }
 
-    fn wait_until_ready(&self) -> io::Result<()> {
+    fn wait_until_ready(&mut self) -> io::Result<()> {
         let start = Instant::now();
         while TcpStream::connect(&self.host).is_err() {
             if start.elapsed() > START {
@@ -94,7 +94,11 @@ impl DockerRegistry {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
+        // Somebody else may have taken the port in between, and answers in our place.
+        match self.process.try_wait()? {
+            None => Ok(()),
+            Some(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, PROGRAM)),
+        }
     }
 
     fn end(&mut self) {

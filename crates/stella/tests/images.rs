@@ -15,6 +15,7 @@ use desk::{Desk, Said, says};
 use stella_client::network::{Network, PlainHttp};
 use stella_client::registry::credentials::Credential;
 use stella_client::registry::{Registry, Repository};
+use stella_client::retry::{RetryPolicy, Retrying};
 use stella_testkit::docker_registry::DockerRegistry;
 use stella_testkit::image::{self, Image};
 
@@ -71,7 +72,10 @@ fn push(host: &str, repository: &str, tag: &str) -> String {
     let (amd64, arm64) = (Image::new(tag, "amd64"), Image::new(tag, "arm64"));
     let index = image::index(&[(&amd64, "amd64"), (&arm64, "arm64")]);
     let registry = Registry::new(
-        Arc::new(Network::default()),
+        Arc::new(Retrying::new(
+            Arc::new(Network::default()),
+            RetryPolicy::default(),
+        )),
         host,
         PlainHttp::LoopbackOnly,
         Credential::Anonymous,

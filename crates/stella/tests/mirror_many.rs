@@ -19,6 +19,7 @@ use desk::{Desk, peak_memory};
 use stella_client::network::{Network, PlainHttp};
 use stella_client::registry::credentials::Credential;
 use stella_client::registry::{Registry, Repository};
+use stella_client::retry::{RetryPolicy, Retrying};
 use stella_testkit::image::{self, Image};
 use stella_wire::registry::RawManifest;
 use stella_wire::registry::attachment::{self, Attachment};
@@ -74,7 +75,10 @@ fn what_was_killed_is_completed_and_nothing_is_transferred_twice() {
     let (images, kills) = (number("STELLA_IMAGES", 12), number("STELLA_KILLS", 6));
     let ((desk, source), (_other, destination)) = (registry(), registry());
     let registry = Registry::new(
-        Arc::new(Network::default()),
+        Arc::new(Retrying::new(
+            Arc::new(Network::default()),
+            RetryPolicy::default(),
+        )),
         &source,
         PlainHttp::LoopbackOnly,
         Credential::Anonymous,

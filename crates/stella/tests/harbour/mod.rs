@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stella_client::network::{Network, PlainHttp};
 use stella_client::registry::credentials::Credential;
 use stella_client::registry::{Registry, Repository};
+use stella_client::retry::{RetryPolicy, Retrying};
 use stella_testkit::image::Image;
 use stella_wire::registry::Reference;
 
@@ -12,7 +13,10 @@ use stella_wire::registry::Reference;
 pub(crate) fn push(name: &str, image: &Image) {
     let reference = Reference::parse(name).unwrap();
     let registry = Registry::new(
-        Arc::new(Network::default()),
+        Arc::new(Retrying::new(
+            Arc::new(Network::default()),
+            RetryPolicy::default(),
+        )),
         reference.host(),
         PlainHttp::LoopbackOnly,
         Credential::Anonymous,
