@@ -6,6 +6,7 @@
 pub mod device;
 mod ephemeral;
 mod file;
+mod org;
 pub mod plugin;
 mod private;
 pub mod reference;
@@ -14,4 +15,5 @@ pub mod stored;
 
 pub use ephemeral::EphemeralKey;
 pub use file::FileKey;
+pub use org::OrgKey;
 pub use signer::{KeyError, Signer};

@@ -1,5 +1,5 @@
 //! A world to test in: an in-process Sigstore with a clock that stands still, a disk that loses power, and a registry to
-//! which the way is bad.
+//! which the way is bad, and an organisation with an archive.
 //!
 //! Tests only; nothing here is shipped.
 
@@ -7,6 +7,7 @@ pub mod disk;
 pub mod docker_registry;
 pub mod forge;
 pub mod image;
+pub mod organisation;
 pub mod registry;
 mod world;
 

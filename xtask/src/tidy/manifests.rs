@@ -8,7 +8,8 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Crates without clock, disk, network, environment or randomness.
-pub(super) const PURE: [&str; 5] = [
+pub(super) const PURE: [&str; 6] = [
+    "stella-archive",
     "stella-bundle",
     "stella-foreign",
     "stella-policy",

@@ -253,6 +253,33 @@ impl Certified {
         })
     }
 
+    /// Returns the id of the key, 32 bytes.
+    #[must_use]
+    pub fn key_id(&self) -> [u8; 32] {
+        self.key.public_key().key_id()
+    }
+
+    /// Returns a timestamp authority and its root, both on this curve and for fifty years.
+    #[must_use]
+    pub fn lasting_authority(name: &str, algorithm: KeyDetails) -> (Self, Self) {
+        let lasting = |sketch: &mut Sketch| sketch.not_after = NOW.plus(YEAR * 50);
+        let root = Self::with_key(super::key(algorithm), name, None, |sketch| {
+            lasting(sketch);
+            sketch.extensions = vec![
+                Extension::key_usage(CERTIFICATE_SIGN),
+                Extension::authority(None),
+            ];
+        });
+        let authority = Self::new(&format!("{name} signer"), &root, |sketch| {
+            lasting(sketch);
+            sketch.extensions = vec![
+                Extension::key_usage(DIGITAL_SIGNATURE),
+                Extension::purpose(&TIME_STAMPING, true),
+            ];
+        });
+        (authority, root)
+    }
+
     /// Returns a key with a certificate of any shape below an issuer.
     ///
     /// # Panics

@@ -1,0 +1,508 @@
+//! The judgement over an organisation's past: which keysets and statements count, and by when each statement existed.
+//!
+//! The rules are those of docs/design/archive.md, "Time". Nothing here knows attestations: what a statement commits to is
+//! proved elsewhere.
+
+mod existence;
+mod signed;
+
+use stella_bundle::time::UnixTime;
+use stella_bundle::trusted_root::TrustedRoot;
+
+use crate::anchor::{Anchor, OrgAnchor};
+use crate::fall::Falls;
+use crate::fingerprint::Fingerprint;
+use crate::keyset::{Keyset, KeysetError, OrgKeyEntry, Predecessor};
+use crate::statement::{Earlier, KeyId, KeysetPin, Manifest, OrgStatement, OrgStatementError};
+
+pub use existence::Existence;
+use existence::{Authorities, Clocks, Stamp};
+use signed::Signatures;
+pub use signed::{Document, SignatureError};
+
+/// Keysets of one archive.
+pub const MAX_KEYSETS: usize = 1000;
+/// Statements of one archive: a week each for forty years.
+pub const MAX_STATEMENTS: usize = 2500;
+
+/// The ways in which an organisation's past is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// No keyset is the one that the anchor names.
+    #[error("no keyset of the archive is the one that the anchor names")]
+    Anchor,
+    /// A keyset is none, or does not follow the one before it.
+    #[error(transparent)]
+    Keyset(#[from] KeysetError),
+    /// The event of a keyset is signed as something else, or not well.
+    #[error("the event of keyset {version}: {error}")]
+    Event {
+        /// Which keyset.
+        version: u64,
+        /// What is wrong.
+        error: SignatureError,
+    },
+    /// Too few keys of the keyset before signed an event in time.
+    #[error(
+        "keyset {version} is signed by {found} of the {wanted} keys of its predecessor that must sign it before they fall"
+    )]
+    KeysetNotSigned {
+        /// Which keyset.
+        version: u64,
+        /// How many must sign.
+        wanted: usize,
+        /// How many did, in time.
+        found: usize,
+    },
+    /// A new key did not sign the event that brings it.
+    #[error("keyset {version} has the new key {key}, which did not sign")]
+    NewKeyNotShown {
+        /// Which keyset.
+        version: u64,
+        /// Its id.
+        key: String,
+    },
+    /// There is no statement, or no keyset.
+    #[error("the archive has no {what}")]
+    Nothing {
+        /// What.
+        what: &'static str,
+    },
+    /// There are more of them than any archive has.
+    #[error("the archive has too many {what}")]
+    TooMany {
+        /// What.
+        what: &'static str,
+    },
+    /// A statement is none.
+    #[error("statement {sequence}: {error}")]
+    Statement {
+        /// Which.
+        sequence: u64,
+        /// What is wrong.
+        error: OrgStatementError,
+    },
+    /// A signature of a statement is missing or bad.
+    #[error("statement {sequence}: {error}")]
+    StatementSignature {
+        /// Which.
+        sequence: u64,
+        /// What is wrong.
+        error: SignatureError,
+    },
+    /// A statement does not fit to the one before it, or to its keyset.
+    #[error("statement {sequence} does not fit: {what}")]
+    Link {
+        /// Which.
+        sequence: u64,
+        /// To what it does not fit.
+        what: Misfit,
+    },
+    /// No signature of the newest statement counts any longer.
+    #[error(
+        "no signature of the newest statement counts: every key that signed it had fallen before it provably existed"
+    )]
+    NoneCounts,
+}
+
+/// To what a statement does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misfit {
+    /// It names another keyset, or goes back to an earlier one.
+    #[error("its keyset is another, or an earlier one than that of the statement before")]
+    Keyset,
+    /// The origin is another.
+    #[error("it is of another origin")]
+    Origin,
+    /// It does not name the statement before it, with its evidence.
+    #[error("it does not name the statement before it with its evidence")]
+    Previous,
+    /// Its leaves do not begin where the statement before ends.
+    #[error("its leaves do not begin where the statement before ends")]
+    Range,
+    /// It is not the next one.
+    #[error("it is not the next one")]
+    Sequence,
+    /// It names other signers than its keyset has.
+    #[error("it names other signers than its keyset has")]
+    Signers,
+    /// Fewer authorities stamped it than it says.
+    #[error("fewer authorities stamped it than it says")]
+    Timestamps,
+}
+
+/// Everything that an archive says about its own past: oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Every keyset's file with the bundles of its event.
+    pub keysets: Vec<Document>,
+    /// Every statement's payload with its bundles.
+    pub statements: Vec<Document>,
+    /// Trusted roots, in which timestamp authorities are looked up.
+    pub roots: Vec<TrustedRoot>,
+}
+
+/// A past that was judged.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The keysets, oldest first; every one follows from the anchor's.
+    pub keysets: Vec<Keyset>,
+    /// The statements, oldest first; each is named by the one after it.
+    pub statements: Vec<JudgedStatement>,
+    /// What fell, by the newest keyset and by the verifier's own knowledge.
+    pub falls: Falls,
+    /// How the newest statement's signatures stand.
+    pub signatures: Vec<SignatureFact>,
+}
+
+/// A statement that was judged.
+#[derive(Clone, Debug)]
+pub struct JudgedStatement {
+    /// What it says.
+    pub manifest: Manifest,
+    /// By when it existed, by the authorities that the organisation pins.
+    pub existence: Existence,
+    /// By when it existed, by the verifier's own authorities alone.
+    pub independent: Existence,
+}
+
+/// How a signature of the newest statement stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureFact {
+    /// The key.
+    pub key: OrgKeyEntry,
+    /// Whether it counts: the statement existed before the key fell.
+    pub counts: Counts,
+}
+
+/// Whether a signature counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// It does.
+    Yes,
+    /// The key fell before the statement provably existed.
+    FellBefore,
+}
+
+impl Judgement {
+    /// Returns the newest statement.
+    #[must_use]
+    pub fn newest(&self) -> Option<&JudgedStatement> {
+        self.statements.last()
+    }
+
+    /// Returns the statement whose period added a leaf.
+    #[must_use]
+    pub fn statement_of(&self, index: u64) -> Option<&JudgedStatement> {
+        let holds = |each: &&JudgedStatement| {
+            let range = each.manifest.range;
+            (range.start..range.end).contains(&index)
+        };
+        self.statements.iter().find(holds)
+    }
+}
+
+/// A keyset with what was read around it.
+struct ReadKeyset {
+    keyset: Keyset,
+    /// Of the file.
+    file: Fingerprint,
+    /// Of the bundles, sorted.
+    evidence: Vec<Fingerprint>,
+    signatures: Signatures,
+    stamps: Vec<Stamp>,
+}
+
+/// A statement with what was read around it. Every key that must have signed it did.
+struct ReadStatement {
+    manifest: Manifest,
+    /// Of the payload.
+    payload: Fingerprint,
+    /// Of the bundles, sorted.
+    evidence: Vec<Fingerprint>,
+    stamps: Vec<Stamp>,
+    own_stamps: Vec<Stamp>,
+}
+
+/// Judges a past, as far as the anchor reaches.
+///
+/// `known` is what the verifier itself knows to have fallen; it counts beside what the newest keyset says. `own` is the trusted
+/// root of a verifier that does not ask the organisation whose clocks count.
+///
+/// # Errors
+/// Any [`HistoryError`].
+pub fn judge(
+    history: &History,
+    anchor: &Anchor,
+    known: &Falls,
+    own: Option<&TrustedRoot>,
+    now: UnixTime,
+) -> Result<Judgement, HistoryError> {
+    // 1. Read everything: every file is what it should be, every signature and every token is good, whatever it counts for.
+    let read = Read::of(history, own)?;
+    let newest_keyset = read
+        .keysets
+        .last()
+        .ok_or(HistoryError::Nothing { what: "keyset" })?;
+    let newest = read
+        .statements
+        .last()
+        .ok_or(HistoryError::Nothing { what: "statement" })?;
+
+    // 2. What fell. Whoever could write a false entry here could only make it stricter.
+    let mut falls = Falls::of(&newest_keyset.keyset);
+    falls.add(known);
+    let clocks = |pinned| Clocks {
+        pinned,
+        falls: &falls,
+        now,
+    };
+
+    // 3. From the anchor's keyset on each follows by keys of the one before, while those counted. A lone key says nothing
+    //    about other keys.
+    if let Anchor::Organisation(anchor) = anchor {
+        let start = read.anchored(anchor)?;
+        for pair in read.keysets[start..].windows(2) {
+            let [earlier, later] = pair else { break };
+            // A keyset cannot vouch for the time of its own birth: only the earlier one's authorities count.
+            let clocks = clocks(Some(&earlier.keyset.authorities));
+            let existence = read.existence_of_event(later, &clocks);
+            require_succession(earlier, later, &falls, existence.by(now))?;
+        }
+    }
+
+    // 4. By when each statement existed: by the authorities that count at last, and by the verifier's own.
+    let pinned = clocks(Some(&newest_keyset.keyset.authorities));
+    let existences = pinned.existences(read.statements.iter().map(|each| &each.stamps[..]));
+    let alone = Clocks {
+        pinned: None,
+        falls: known,
+        now,
+    };
+    let independent = alone.existences(read.statements.iter().map(|each| &each.own_stamps[..]));
+
+    // 5. The newest statement speaks for all others, if a key that signed it counts. A lone key must have signed it itself.
+    let by = existences.last().map_or(now, |each| each.by(now));
+    let mut signatures = facts(newest, &read.keysets, &falls, by);
+    if let Anchor::Key(key) = anchor {
+        signatures.retain(|each| each.key.public_key == key.spki());
+    }
+    if !signatures.iter().any(|each| each.counts == Counts::Yes) {
+        return Err(HistoryError::NoneCounts);
+    }
+    let existences = existences.into_iter().zip(independent);
+    let statements = read.statements.into_iter().zip(existences);
+    let judged = statements.map(|(each, (existence, independent))| JudgedStatement {
+        manifest: each.manifest,
+        existence,
+        independent,
+    });
+    Ok(Judgement {
+        statements: judged.collect(),
+        keysets: read.keysets.into_iter().map(|each| each.keyset).collect(),
+        falls,
+        signatures,
+    })
+}
+
+/// Everything that was read, and verified as far as it stands by itself.
+struct Read {
+    keysets: Vec<ReadKeyset>,
+    statements: Vec<ReadStatement>,
+}
+
+impl Read {
+    fn of(history: &History, own: Option<&TrustedRoot>) -> Result<Self, HistoryError> {
+        let authorities = Authorities::of(&history.roots);
+        let own = Authorities::of(own.map_or(&[], std::slice::from_ref));
+        let keysets = read_keysets(history, &authorities)?;
+        let statements = read_statements(history, &keysets, &authorities, &own)?;
+        Ok(Self {
+            keysets,
+            statements,
+        })
+    }
+
+    /// Finds the keyset that the anchor names.
+    fn anchored(&self, anchor: &OrgAnchor) -> Result<usize, HistoryError> {
+        let is_meant = |each: &ReadKeyset| anchor.is_of(&each.keyset, &each.file.sha256);
+        let found = self.keysets.iter().position(is_meant);
+        found.ok_or(HistoryError::Anchor)
+    }
+
+    /// Returns by when the event of a keyset existed: when the first statement under it did, or as its own tokens say.
+    fn existence_of_event(&self, keyset: &ReadKeyset, clocks: &Clocks<'_>) -> Existence {
+        let stamps = self.statements.iter().map(|each| &each.stamps[..]);
+        let existences = clocks.existences(stamps);
+        let version = keyset.keyset.version;
+        let is_under = |each: &ReadStatement| each.manifest.keyset.version >= version;
+        let first = self.statements.iter().position(is_under);
+        let covered = first.map_or(Existence::Undated, |first| existences[first].clone());
+        clocks.existence(&keyset.stamps, covered)
+    }
+}
+
+/// Reads keysets; each must be allowed to follow the one before it.
+fn read_keysets(
+    history: &History,
+    authorities: &Authorities,
+) -> Result<Vec<ReadKeyset>, HistoryError> {
+    if history.keysets.len() > MAX_KEYSETS {
+        return Err(HistoryError::TooMany { what: "keysets" });
+    }
+    let mut read: Vec<ReadKeyset> = Vec::new();
+    for document in &history.keysets {
+        let keyset = Keyset::parse(&document.bytes)?;
+        let version = keyset.version;
+        let wrong = |error| HistoryError::Event { version, error };
+        let event = OrgStatement::of_keyset(&keyset, &document.bytes);
+        let earlier_keys = read.last().map_or(&[][..], |earlier| &earlier.keyset.keys);
+        let signatures = Signatures::read(document, &event, &[&keyset.keys, earlier_keys]);
+        let signatures = signatures.map_err(wrong)?;
+        if let Some(earlier) = read.last() {
+            let predecessor = Predecessor {
+                file: earlier.file,
+                evidence: earlier.evidence.clone(),
+            };
+            keyset.require_follows(&earlier.keyset, &predecessor)?;
+        }
+        read.push(ReadKeyset {
+            file: Fingerprint::of(&document.bytes),
+            evidence: document.evidence(),
+            keyset,
+            stamps: authorities.stamps(&signatures),
+            signatures,
+        });
+    }
+    Ok(read)
+}
+
+/// Reads statements; each must name the one before it, and its keyset.
+fn read_statements(
+    history: &History,
+    keysets: &[ReadKeyset],
+    authorities: &Authorities,
+    own: &Authorities,
+) -> Result<Vec<ReadStatement>, HistoryError> {
+    if history.statements.len() > MAX_STATEMENTS {
+        return Err(HistoryError::TooMany { what: "statements" });
+    }
+    let mut read: Vec<ReadStatement> = Vec::new();
+    for (document, sequence) in history.statements.iter().zip(0..) {
+        let wrong = |error| HistoryError::Statement { sequence, error };
+        let statement = OrgStatement::parse(&document.bytes).map_err(wrong)?;
+        let manifest = statement.to_manifest().map_err(wrong)?;
+        let misfit = |what| HistoryError::Link { sequence, what };
+        let keyset = pinned(keysets, &manifest.keyset).ok_or_else(|| misfit(Misfit::Keyset))?;
+        if let Some(what) = misfit_of(&manifest, sequence, read.last(), &keyset.keyset) {
+            return Err(misfit(what));
+        }
+        let wrong = |error| HistoryError::StatementSignature { sequence, error };
+        let signatures = Signatures::read(document, &statement, &[&keyset.keyset.keys]);
+        let signatures = signatures.map_err(wrong)?;
+        signatures.require_all(&manifest.signers).map_err(wrong)?;
+        if signatures.stamps() < manifest.require.timestamps {
+            return Err(misfit(Misfit::Timestamps));
+        }
+        read.push(ReadStatement {
+            payload: Fingerprint::of(&document.bytes),
+            evidence: document.evidence(),
+            manifest,
+            stamps: authorities.stamps(&signatures),
+            own_stamps: own.stamps(&signatures),
+        });
+    }
+    Ok(read)
+}
+
+/// Finds the keyset that a statement names by its digests.
+fn pinned<'a>(keysets: &'a [ReadKeyset], pin: &KeysetPin) -> Option<&'a ReadKeyset> {
+    let mut keysets = keysets.iter();
+    let found = keysets.find(|each| each.keyset.version == pin.version)?;
+    (found.file == pin.file && found.evidence == pin.evidence).then_some(found)
+}
+
+fn misfit_of(
+    manifest: &Manifest,
+    sequence: u64,
+    earlier: Option<&ReadStatement>,
+    keyset: &Keyset,
+) -> Option<Misfit> {
+    let mut signers: Vec<_> = keyset.signers().map(|each| KeyId(each.key_id)).collect();
+    signers.sort_unstable();
+    let previous = earlier.map(|earlier| Earlier {
+        statement: earlier.payload,
+        evidence: earlier.evidence.clone(),
+    });
+    let end = earlier.map_or(0, |earlier| earlier.manifest.tree.size);
+    let least = earlier.map_or(1, |earlier| earlier.manifest.keyset.version);
+    let range = manifest.range;
+    [
+        (Misfit::Sequence, manifest.sequence == sequence),
+        (Misfit::Origin, manifest.origin == keyset.origin),
+        (Misfit::Previous, manifest.previous == previous),
+        (
+            Misfit::Range,
+            range.start == end && range.start <= range.end && range.end == manifest.tree.size,
+        ),
+        (Misfit::Keyset, manifest.keyset.version >= least),
+        (Misfit::Signers, manifest.signers == signers),
+    ]
+    .into_iter()
+    .find_map(|(what, fits)| (!fits).then_some(what))
+}
+
+/// Requires that enough keys of the earlier keyset signed the later one in time, and that new keys showed themselves.
+fn require_succession(
+    earlier: &ReadKeyset,
+    later: &ReadKeyset,
+    falls: &Falls,
+    existed: UnixTime,
+) -> Result<(), HistoryError> {
+    let version = later.keyset.version;
+    // How long a key lasts is the earlier keyset's word: none can prolong itself after its end.
+    let counts = |each: &&OrgKeyEntry| {
+        let signed = each.is_active() && later.signatures.has(&each.key_id);
+        signed && falls.counts_of(each, existed)
+    };
+    let found = earlier.keyset.keys.iter().filter(counts).count();
+    let wanted = earlier.keyset.threshold;
+    if found < wanted {
+        return Err(HistoryError::KeysetNotSigned {
+            version,
+            wanted,
+            found,
+        });
+    }
+    let is_new = |each: &&OrgKeyEntry| earlier.keyset.entry(&each.key_id).is_none();
+    let mut new = later.keyset.keys.iter().filter(is_new);
+    match new.find(|each| !later.signatures.has(&each.key_id)) {
+        None => Ok(()),
+        Some(each) => Err(HistoryError::NewKeyNotShown {
+            version,
+            key: hex::encode(each.key_id),
+        }),
+    }
+}
+
+/// Says of each key that signed a statement whether that counts.
+fn facts(
+    statement: &ReadStatement,
+    keysets: &[ReadKeyset],
+    falls: &Falls,
+    existed: UnixTime,
+) -> Vec<SignatureFact> {
+    let Some(keyset) = pinned(keysets, &statement.manifest.keyset) else {
+        return Vec::new();
+    };
+    let fact = |each: &OrgKeyEntry| SignatureFact {
+        key: each.clone(),
+        counts: match falls.counts_of(each, existed) {
+            true => Counts::Yes,
+            false => Counts::FellBefore,
+        },
+    };
+    keyset.keyset.signers().map(fact).collect()
+}

@@ -1,0 +1,277 @@
+//! What an archive proves about one attestation: that it was archived, that it verifies again, that it verifies without the
+//! organisation's word.
+
+use stella_bundle::bundle::{Bundle, BundleError, KeyMaterial};
+use stella_bundle::certificate::Certificate;
+use stella_bundle::key::{PublicKey, sha256};
+use stella_bundle::time::UnixTime;
+use stella_bundle::trusted_root::TrustedRoot;
+use stella_bundle::verify::{Artifact, Policy, Trust, Verified, Verifier, VerifyError};
+use stella_tlog::hash::Hash;
+use stella_tlog::proof::{self, ProofError};
+use stella_tlog::tree::{LeafIndex, TreeSize};
+
+use crate::fall::{Falls, algorithm};
+use crate::fingerprint::Fingerprint;
+use crate::history::{Existence, JudgedStatement, Judgement};
+use crate::leaf::{Kind, Leaf, LeafError, Status};
+
+/// One attestation's place in the archive.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its line, the end left out.
+    pub line: &'a [u8],
+    /// Its index in the tree.
+    pub index: LeafIndex,
+    /// The size of a tree that some statement commits to.
+    pub size: TreeSize,
+    /// From the leaf's sibling up to the root's child.
+    pub path: &'a [Hash],
+    /// The exact bytes of the bundle; none where they were let go.
+    pub bundle: Option<&'a [u8]>,
+}
+
+/// The ways in which an attestation is not what the archive should hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The line is no leaf.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The leaf is about something else.
+    #[error("the leaf is about something else than an attestation")]
+    NotAnAttestation,
+    /// The bytes are others than the leaf names.
+    #[error("the attestation is not the one that the leaf names")]
+    OtherBytes,
+    /// No statement commits to a tree of this size.
+    #[error("no statement commits to a tree of {0} leaves")]
+    NoSuchTree(TreeSize),
+    /// The leaf is not in the tree.
+    #[error("the leaf is not in the tree: {0}")]
+    NotIncluded(#[from] ProofError),
+    /// The organisation refused it when it was archived.
+    #[error("it was refused when it was archived: {0}")]
+    RejectedThen(String),
+    /// The bytes are no bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// It does not verify.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The signer's key had fallen before the signature provably existed.
+    #[error("it is signed with {0}, and provably existed only after that had fallen")]
+    SignerFell(&'static str),
+}
+
+/// What is missing to say anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Missing {
+    /// The bytes were let go.
+    #[error("the attestation's bytes are not there")]
+    Bytes,
+    /// The trusted root of its profile is not there.
+    #[error("the trusted root by which it was verified is not there")]
+    TrustedRoot,
+    /// The verifier has no trusted root of its own.
+    #[error("no trusted root of the verifier's own was given")]
+    OwnTrustedRoot,
+    /// A lower level does not hold.
+    #[error("it is not archived")]
+    Archived,
+}
+
+/// How a level stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Level<T> {
+    /// It holds.
+    Holds(T),
+    /// It does not.
+    Refused(Refusal),
+    /// It cannot be known.
+    Unknown(Missing),
+}
+
+impl<T> Level<T> {
+    /// Says whether it holds.
+    pub const fn holds(&self) -> bool {
+        matches!(self, Self::Holds(_))
+    }
+}
+
+/// Archived: the organisation held exactly this, and recorded that it verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// What the line says.
+    pub leaf: Leaf,
+    /// The number of the statement whose period added it.
+    pub sequence: u64,
+    /// By when it was archived.
+    pub existence: Existence,
+}
+
+/// What an archive proves about one attestation.
+#[derive(Clone, Debug)]
+pub struct Levels {
+    /// L0: it was archived.
+    pub archived: Level<Archived>,
+    /// L1: it verifies by the trusted root of its time.
+    pub reverified: Level<Verified>,
+    /// L2: it verifies by the verifier's own trusted root.
+    pub independent: Level<Verified>,
+}
+
+/// Weighs attestations of one archive.
+pub struct Scales<'a> {
+    /// The archive's past.
+    pub judgement: &'a Judgement,
+    /// The archive's trusted roots, each with the SHA-256 of its bytes.
+    pub roots: &'a [([u8; 32], TrustedRoot)],
+    /// The verifier's own trusted root.
+    pub own: Option<&'a TrustedRoot>,
+    /// What the verifier itself knows to have fallen.
+    pub known: &'a Falls,
+    /// Who may have signed, and what must be shown.
+    pub policy: &'a Policy,
+    /// The verifier's own time.
+    pub now: UnixTime,
+}
+
+impl Scales<'_> {
+    /// Says how each level stands.
+    #[must_use]
+    pub fn weigh(&self, place: &Place<'_>, artifact: &Artifact<'_>) -> Levels {
+        let archived = match self.archived(place) {
+            Ok(archived) => Level::Holds(archived),
+            Err(refusal) => Level::Refused(refusal),
+        };
+        let reverified = match (&archived, place.bundle) {
+            (Level::Holds(archived), Some(bundle)) => self.reverified(archived, bundle, artifact),
+            (Level::Holds(_), None) => Level::Unknown(Missing::Bytes),
+            _ => Level::Unknown(Missing::Archived),
+        };
+        Levels {
+            independent: self.independent(place, artifact),
+            archived,
+            reverified,
+        }
+    }
+
+    /// L0: keyset, statement, tree, leaf, bytes.
+    fn archived(&self, place: &Place<'_>) -> Result<Archived, Refusal> {
+        let leaf = Leaf::parse(place.line)?;
+        if leaf.kind != Kind::Attestation {
+            return Err(Refusal::NotAnAttestation);
+        }
+        let is_same =
+            |bytes: &[u8]| bytes.len() as u64 == leaf.size && Fingerprint::of(bytes) == leaf.digest;
+        if !place.bundle.is_none_or(is_same) {
+            return Err(Refusal::OtherBytes);
+        }
+        let statement = self.include(place)?;
+        match &leaf.status {
+            Status::Verified => Ok(Archived {
+                sequence: statement.manifest.sequence,
+                existence: statement.existence.clone(),
+                leaf,
+            }),
+            Status::Rejected(reason) => Err(Refusal::RejectedThen(reason.clone())),
+        }
+    }
+
+    /// Proves the line to be in the tree; returns the statement whose period added it.
+    fn include(&self, place: &Place<'_>) -> Result<&JudgedStatement, Refusal> {
+        let statements = self.judgement.statements.iter();
+        let tree = statements
+            .map(|each| each.manifest.tree)
+            .find(|tree| tree.size == place.size.0)
+            .ok_or(Refusal::NoSuchTree(place.size))?;
+        let (leaf, root) = (Leaf::hash(place.line), Hash::from_bytes(tree.root));
+        proof::verify_inclusion(&leaf, place.index, place.size, &root, place.path)?;
+        let added = self.judgement.statement_of(place.index.0);
+        added.ok_or(Refusal::NoSuchTree(place.size))
+    }
+
+    /// L1: by the trusted root of its profile, less what fell before it provably existed.
+    fn reverified(
+        &self,
+        archived: &Archived,
+        bundle: &[u8],
+        artifact: &Artifact<'_>,
+    ) -> Level<Verified> {
+        let statement = self.judgement.statements.get(archived.sequence as usize);
+        let profile = statement.and_then(|each| {
+            let profiles = &each.manifest.profiles;
+            profiles.get(archived.leaf.profile as usize)
+        });
+        let root = profile.and_then(|profile| {
+            let mut roots = self.roots.iter();
+            roots.find(|(digest, _)| *digest == profile.trusted_root)
+        });
+        let Some((_, root)) = root else {
+            return Level::Unknown(Missing::TrustedRoot);
+        };
+        let existed = archived.existence.by(self.now);
+        self.verify(root, &self.judgement.falls, existed, bundle, artifact)
+    }
+
+    /// L2: by the verifier's own trusted root and clocks.
+    fn independent(&self, place: &Place<'_>, artifact: &Artifact<'_>) -> Level<Verified> {
+        let Some(own) = self.own else {
+            return Level::Unknown(Missing::OwnTrustedRoot);
+        };
+        let Some(bundle) = place.bundle else {
+            return Level::Unknown(Missing::Bytes);
+        };
+        // Without a proof of its age it exists now.
+        let existed = match self.include(place) {
+            Ok(statement) => statement.independent.by(self.now),
+            Err(_) => self.now,
+        };
+        self.verify(own, self.known, existed, bundle, artifact)
+    }
+
+    fn verify(
+        &self,
+        root: &TrustedRoot,
+        falls: &Falls,
+        existed: UnixTime,
+        bundle: &[u8],
+        artifact: &Artifact<'_>,
+    ) -> Level<Verified> {
+        let verified = || {
+            let bundle = Bundle::parse(bundle)?;
+            if let Some(name) = fallen_signer(&bundle, falls, existed) {
+                return Err(Refusal::SignerFell(name));
+            }
+            let trust = Trust::new(&falls.surviving(root, existed));
+            let verifier = Verifier::new(trust, self.policy.clone());
+            let report = verifier.verify(&bundle, artifact, self.now);
+            Ok(report.verdict?)
+        };
+        match verified() {
+            Ok(verified) => Level::Holds(verified),
+            Err(refusal) => Level::Refused(refusal),
+        }
+    }
+}
+
+/// Returns the algorithm of a key in the bundle that had fallen before the bundle provably existed.
+fn fallen_signer(bundle: &Bundle, falls: &Falls, existed: UnixTime) -> Option<&'static str> {
+    let KeyMaterial::Certificates(chain) = &bundle.key else {
+        // A kept key is the verifier's own: it says itself until when it counts.
+        return None;
+    };
+    let key = |der: &Vec<u8>| Some(Certificate::parse(der).ok()?.public_key().clone());
+    let mut keys = chain.iter().filter_map(key);
+    let fell = keys.find(|key: &PublicKey| !falls.counts(key, existed));
+    fell.map(|key| algorithm(key.kind()))
+}
+
+/// Returns trusted roots with the digests of their bytes; what cannot be read is left out, and missed where it is needed.
+#[must_use]
+pub fn read_roots(files: &[Vec<u8>]) -> Vec<([u8; 32], TrustedRoot)> {
+    let read = |bytes: &Vec<u8>| Some((sha256(bytes), TrustedRoot::parse(bytes).ok()?));
+    files.iter().filter_map(read).collect()
+}
