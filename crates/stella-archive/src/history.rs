@@ -254,27 +254,19 @@ pub fn judge(
     // 2. What fell. Whoever could write a false entry here could only make it stricter.
     let mut falls = Falls::of(&newest_keyset.keyset);
     falls.add(known);
-    let clocks = |pinned| Clocks {
-        pinned,
-        falls: &falls,
-        now,
-    };
 
     // 3. From the anchor's keyset on each follows by keys of the one before, while those counted. A lone key says nothing
     //    about other keys.
     if let Anchor::Organisation(anchor) = anchor {
-        let start = read.anchored(anchor)?;
-        for pair in read.keysets[start..].windows(2) {
-            let [earlier, later] = pair else { break };
-            // A keyset cannot vouch for the time of its own birth: only the earlier one's authorities count.
-            let clocks = clocks(Some(&earlier.keyset.authorities));
-            let existence = read.existence_of_event(later, &clocks);
-            require_succession(earlier, later, &falls, existence.by(now))?;
-        }
+        read.require_successions(anchor, &falls, now)?;
     }
 
     // 4. By when each statement existed: by the authorities that count at last, and by the verifier's own.
-    let pinned = clocks(Some(&newest_keyset.keyset.authorities));
+    let pinned = Clocks {
+        pinned: Some(&newest_keyset.keyset.authorities),
+        falls: &falls,
+        now,
+    };
     let existences = pinned.existences(read.statements.iter().map(|each| &each.stamps[..]));
     let alone = Clocks {
         pinned: None,
@@ -307,6 +299,24 @@ pub fn judge(
     })
 }
 
+/// Judges keysets alone, as far as the anchor reaches: their own tokens say when each event was.
+///
+/// # Errors
+/// `Anchor`, `Keyset`, `Event`, `KeysetNotSigned`, `NewKeyNotShown`, `Nothing`, `TooMany`.
+pub fn judge_keysets(
+    history: &History,
+    anchor: &OrgAnchor,
+    known: &Falls,
+    now: UnixTime,
+) -> Result<(), HistoryError> {
+    let read = Read::of(history, None)?;
+    let newest = read.keysets.last();
+    let newest = newest.ok_or(HistoryError::Nothing { what: "keyset" })?;
+    let mut falls = Falls::of(&newest.keyset);
+    falls.add(known);
+    read.require_successions(anchor, &falls, now)
+}
+
 /// Everything that was read, and verified as far as it stands by itself.
 struct Read {
     keysets: Vec<ReadKeyset>,
@@ -323,6 +333,24 @@ impl Read {
             keysets,
             statements,
         })
+    }
+
+    /// Requires that each keyset from the anchor's on follows by keys of the one before, while those counted.
+    fn require_successions(
+        &self,
+        anchor: &OrgAnchor,
+        falls: &Falls,
+        now: UnixTime,
+    ) -> Result<(), HistoryError> {
+        let start = self.anchored(anchor)?;
+        for pair in self.keysets[start..].windows(2) {
+            let [earlier, later] = pair else { break };
+            // A keyset cannot vouch for the time of its own birth: only the earlier one's authorities count.
+            let pinned = Some(&earlier.keyset.authorities[..]);
+            let existence = self.existence_of_event(later, &Clocks { pinned, falls, now });
+            require_succession(earlier, later, falls, existence.by(now))?;
+        }
+        Ok(())
     }
 
     /// Finds the keyset that the anchor names.

@@ -222,6 +222,19 @@ async fn certify(
     Ok(Origin::Certificate(certificate.leaf.der().to_vec()))
 }
 
+/// Closes the bundle around a signature that a kept key made over a statement.
+pub(crate) async fn close(
+    session: &Session<'_>,
+    details: KeyDetails,
+    key: &PublicKey,
+    statement: &Statement,
+    signature: Vec<u8>,
+) -> Result<Signed, SignError> {
+    let origin = Origin::Key(key.clone());
+    let message = Message::Statement(statement);
+    finish(session, details, &origin, message, signature).await
+}
+
 /// From a signature to a bundle that a stranger accepts.
 async fn finish(
     session: &Session<'_>,

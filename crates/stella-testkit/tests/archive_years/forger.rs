@@ -184,7 +184,8 @@ pub(crate) fn forgery(name: &str) -> Option<Vec<Scene>> {
             let bundle = forged_elsewhere();
             vec![instead(&story, bundle)]
         }
-        "f-org-old" | "f-pq-old" | "f-org-both-old" | "f-extend" | "f-keyset" | "f-p256" => {
+        "f-org-old" | "f-pq-old" | "f-org-both-old" | "f-org-and-tsa" | "f-extend" | "f-keyset"
+        | "f-p256" => {
             let mut old = Vec::new();
             let story = years(|story| {
                 let mut rotate =
@@ -259,6 +260,14 @@ pub(crate) fn forged_by_old_keys(
                 without_clock.show(story, |_| ()),
             ]
         }
+        "f-org-and-tsa" => {
+            let mut forger = Forger::of(story, both, NOW.plus(MONTH));
+            forger.clocks.truncate(1);
+            let mut scene = forger.show(story, |_| ());
+            let stolen = story.organisation.clocks[0].signer.key_id();
+            scene.known.add_key(stolen, NOW.plus(YEAR * 8));
+            vec![scene]
+        }
         "f-extend" => vec![longer(story, both)],
         "f-keyset" => vec![keyset_of_his_own(story, both)],
         // Whoever has broken the curve has every key on it; the post-quantum key is another.
@@ -316,6 +325,14 @@ pub(crate) fn swapped(story: &Story) -> Vec<Scene> {
         change(&|scene| flip(&mut scene.history.keysets[0].bytes)),
         change(&|scene| flip(&mut scene.history.keysets[1].bundles[0])),
     ];
+    // The same statement, signed and stamped by the same once more.
+    scenes.push(change(&|scene| {
+        let organisation = &story.organisation;
+        let document = &mut scene.history.statements[17];
+        let statement = OrgStatement::parse(&document.bytes).unwrap();
+        let signers: Vec<_> = organisation.signers().cloned().collect();
+        document.bundles = sign(&statement, &signers, &organisation.clocks, organisation.now);
+    }));
     for at in [0, 17, story.organisation.history.statements.len() - 1] {
         scenes.push(change(&|scene| {
             flip(&mut scene.history.statements[at].bytes)
