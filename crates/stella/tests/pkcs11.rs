@@ -84,6 +84,46 @@ impl Vault {
 const KEY: &str = "pkcs11:token=vault;object=org";
 
 #[test]
+fn the_organisations_key_is_in_the_device() {
+    let Some(vault) = Vault::open() else {
+        return;
+    };
+    for (name, algorithm) in [("pq", "ml-dsa-65"), ("recovery", "ed25519")] {
+        let flags = ["--output", name, "--insecure-no-passphrase"];
+        let generate = ["key", "generate", "--algorithm", algorithm];
+        vault.desk.run([&generate[..], &flags].concat()).ended(0);
+    }
+    let create = [
+        "archive",
+        "keyset",
+        "create",
+        "--origin",
+        "archive.example.org",
+    ];
+    let keys = [
+        "--key",
+        KEY,
+        "--pq-key",
+        "pq.key",
+        "--recovery-key",
+        "recovery.key",
+    ];
+    let how = ["--reason", "founded", "--insecure-no-timestamp"];
+    let create = [&create[..], &keys, &how].concat();
+    vault.run("99999", &create).ended(41);
+    vault.run(PIN, &create).ended(0);
+    let event = [
+        "archive", "keyset", "extend", "--years", "5", "--key", KEY, "--key", "pq.key",
+    ];
+    vault.run(PIN, &[&event[..], &how].concat()).ended(0);
+    let shown = vault.desk.run(["archive", "keyset", "show"]).ended(0);
+    says(
+        &shown.out,
+        &["keyset 2", "classical", "post-quantum", "recovery"],
+    );
+}
+
+#[test]
 fn a_key_in_a_device_signs_and_is_told_about() {
     let Some(vault) = Vault::open() else {
         return;

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod airgap;
+mod archive;
 mod attest;
 mod blob;
 mod completion;
@@ -73,6 +74,9 @@ enum Command {
     /// Carry images, verdicts and all that judges them to a place without a network
     #[command(subcommand)]
     Airgap(airgap::Command),
+    /// Keep evidence that outlives certificates, logs and algorithms
+    #[command(subcommand)]
+    Archive(archive::Command),
     /// Sign, verify, inspect and export attestations
     #[command(subcommand)]
     Attest(attest::Command),
@@ -198,6 +202,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Adopt(args) => wait(adopt::run(args)),
         Command::Airgap(command) => wait(airgap::run(&context, command)),
+        Command::Archive(command) => wait(archive::run(&context, command)),
         Command::Attest(command) => attest::run(&context, command),
         Command::AttestBlob(args) => wait(blob::attest::run(&context, args)),
         Command::Completion(args) => {
@@ -209,7 +214,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::GenerateKeyPair(args) => key::generate::run(&args, "cosign"),
         Command::Identity(command) => wait(identity::run(command)),
         Command::ImportKeyPair(args) => key::import::run(&args, "import-cosign"),
-        Command::Key(command) => key::run(command),
+        Command::Key(command) => wait(key::run(&context, command)),
         Command::Log(command) => wait(log::run(&context, command)),
         Command::Login(args) => wait(login::run(args)),
         Command::Logout(args) => logout::run(args),

@@ -14,12 +14,16 @@ use serde_json::json;
 use stella_bundle::key::PublicKey;
 use stella_keys::stored::StoredKey;
 
+use super::Context;
+use super::archive::keyset;
 use crate::exit::{self, Failure};
 use crate::key::{self, PassphraseFlags};
 use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    // The ceremonies' help is all that their arguments say of themselves.
+    Destroy(keyset::Destroy),
     /// Make a key pair: NAME.key behind a passphrase, and NAME.pub
     Generate(generate::Args),
     /// Take a key that openssl, ssh-keygen or cosign wrote
@@ -28,14 +32,17 @@ pub(crate) enum Command {
     List(list::Args),
     /// Write the public half of a key
     Public(public::Args),
+    Rotate(keyset::Rotate),
 }
 
-pub(crate) fn run(command: Command) -> Result<u8, Failure> {
+pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
+        Command::Destroy(args) => keyset::destroy(context, &args).await,
         Command::Generate(args) => generate::run(&args, "stella"),
         Command::Import(args) => import::run(&args, "stella"),
         Command::List(args) => list::run(&args),
         Command::Public(args) => public::run(&args),
+        Command::Rotate(args) => keyset::rotate(context, &args).await,
     }
 }
 
