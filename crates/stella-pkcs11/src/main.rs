@@ -1,6 +1,7 @@
 //! The process in which PKCS#11 modules run. It is started by `stella`, reads one request a line and answers each with one
 //! line (`stella_keys::device::words`); a module that crashes takes this process with it and nothing else.
 
+mod attest;
 mod token;
 
 use std::fs::File;
@@ -96,6 +97,10 @@ fn serve() -> io::Result<()> {
 
 fn answer(request: Request, key: &mut Option<Key>) -> Result<Answer, Problem> {
     match request {
+        Request::Attest(open) => {
+            let attested = attest::attest(open)?;
+            Ok(Answer::Attested(Box::new(attested)))
+        }
         Request::Open(open) => {
             let opened = key.insert(Key::open(open)?);
             Ok(Answer::Opened(opened.spki().to_vec()))

@@ -65,8 +65,10 @@ impl From<Error> for Problem {
 
 /// An open key.
 pub(crate) struct Key {
-    session: Session,
-    handle: ObjectHandle,
+    pub(crate) session: Session,
+    pub(crate) handle: ObjectHandle,
+    /// The token with the key.
+    pub(crate) info: TokenInfo,
     spki: Vec<u8>,
     /// The session is one of the module's, which must outlive it.
     _module: Pkcs11,
@@ -93,6 +95,7 @@ impl Key {
         Ok(Self {
             session,
             handle,
+            info,
             spki,
             _module: module,
         })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use stella_attest::file;
 use stella_bundle::key::PublicKey;
 use stella_keys::device::uri::{Uri, UriError};
-use stella_keys::device::words::{FailureKind, Listed, Open};
+use stella_keys::device::words::{Attested, FailureKind, Listed, Open};
 use stella_keys::device::{self, DeviceKey};
 use stella_keys::plugin::{self, PluginKey};
 use stella_keys::reference::KeyReference;
@@ -85,6 +85,12 @@ impl PassphraseFlags {
         let open = self.reach(uri, Uri::require_key)?;
         let key = DeviceKey::open(&helper(), open, purpose == For::Log);
         key.map_err(|error| failure(&error))
+    }
+
+    /// Says how a key in a device is kept.
+    pub(crate) fn attest(&self, uri: &str) -> Result<Attested, Failure> {
+        let open = self.reach(uri, Uri::require_key)?;
+        device::attest(&helper(), open).map_err(|error| failure(&error))
     }
 
     /// Lists the keys of the tokens that a URI means.

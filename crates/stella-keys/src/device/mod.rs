@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::signer::{KeyError, Signer};
 use crate::stored::details_for;
-use words::{Answer, FailureKind, Listed, MAX_LINE, Open, Request, Sign};
+use words::{Answer, Attested, FailureKind, Listed, MAX_LINE, Open, Request, Sign};
 
 /// So many requests are on their way at once; with their answers they fit into the pipes.
 const AT_ONCE: usize = 64;
@@ -76,6 +76,17 @@ impl DeviceKey {
 pub fn list(helper: &Path, open: Open) -> Result<Vec<Listed>, KeyError> {
     match Helper::start(helper, PATIENCE)?.ask(&Request::List(open))? {
         Answer::Listed(listed) => Ok(listed),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Says how a key is kept, as its module says it.
+///
+/// # Errors
+/// As [`DeviceKey::open`].
+pub fn attest(helper: &Path, open: Open) -> Result<Attested, KeyError> {
+    match Helper::start(helper, PATIENCE)?.ask(&Request::Attest(open))? {
+        Answer::Attested(attested) => Ok(*attested),
         other => Err(unexpected(other)),
     }
 }

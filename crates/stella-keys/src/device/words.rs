@@ -11,6 +11,8 @@ pub const MAX_LINE: usize = 16 << 20;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
+    /// Load a module, open a key and say how it is kept; answered by [`Answer::Attested`].
+    Attest(Open),
     /// Load a module and open a key; answered by [`Answer::Opened`].
     Open(Open),
     /// Load a module and list its keys; answered by [`Answer::Listed`].
@@ -67,6 +69,8 @@ pub struct Sign {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
+    /// How the key is kept.
+    Attested(Box<Attested>),
     /// The key is open; its public half as SubjectPublicKeyInfo in DER.
     Opened(#[serde(with = "json::base64_bytes")] Vec<u8>),
     /// The keys.
@@ -96,6 +100,37 @@ pub struct Listed {
     pub id: String,
     /// What kind of key it is.
     pub kind: String,
+}
+
+/// How a key is kept, as the module says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Attested {
+    /// Its public half as SubjectPublicKeyInfo in DER.
+    #[serde(with = "json::base64_bytes")]
+    pub public_key: Vec<u8>,
+    /// The token with the key.
+    pub token: Token,
+    /// The version of the token's hardware.
+    pub hardware: String,
+    /// The version of the token's software.
+    pub firmware: String,
+    /// Whether the key can be taken out.
+    pub extractable: Option<bool>,
+    /// Whether it never could.
+    pub never_extractable: Option<bool>,
+    /// Whether it is kept from being read.
+    pub sensitive: Option<bool>,
+    /// Whether it always was.
+    pub always_sensitive: Option<bool>,
+    /// Whether it was made in the device.
+    pub local: Option<bool>,
+    /// Certificates on the token for this key, and those by which its maker attests keys, in DER.
+    #[serde(
+        serialize_with = "json::base64_list::serialize",
+        deserialize_with = "json::base64_list::at_most::<64, _>"
+    )]
+    pub certificates: Vec<Vec<u8>>,
 }
 
 /// How it failed.

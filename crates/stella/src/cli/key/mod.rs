@@ -1,5 +1,6 @@
 //! `stella key`: keys that people keep.
 
+mod attest;
 pub(super) mod generate;
 pub(super) mod import;
 mod list;
@@ -22,7 +23,8 @@ use crate::terminal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    // The ceremonies' help is all that their arguments say of themselves.
+    // Without a line here, the help is all that the arguments say of themselves.
+    Attest(attest::Args),
     Destroy(keyset::Destroy),
     /// Make a key pair: NAME.key behind a passphrase, and NAME.pub
     Generate(generate::Args),
@@ -37,6 +39,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
+        Command::Attest(args) => attest::run(&args),
         Command::Destroy(args) => keyset::destroy(context, &args).await,
         Command::Generate(args) => generate::run(&args, "stella"),
         Command::Import(args) => import::run(&args, "stella"),
