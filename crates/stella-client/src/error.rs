@@ -165,6 +165,12 @@ pub enum AnswerProblem {
     /// Not Fulcio's words.
     #[error("{0}")]
     Fulcio(FulcioError),
+    /// The Workload API names no JWT-SVID.
+    #[error("the Workload API's answer holds no JWT-SVID")]
+    NoJwtSvid,
+    /// Somebody else has the address of Google's metadata server.
+    #[error("what answers is not Google's metadata server (no header Metadata-Flavor: Google)")]
+    NotMetadataServer,
     /// Not OpenID Connect's words.
     #[error("{0}")]
     Oidc(OidcError),

@@ -6,6 +6,7 @@
 pub mod error;
 mod exchange;
 pub mod fulcio;
+mod grpc;
 pub mod network;
 pub mod oidc;
 pub mod registry;
