@@ -9,6 +9,7 @@ pub mod fulcio;
 mod grpc;
 pub mod network;
 pub mod oidc;
+pub mod presence;
 pub mod registry;
 pub mod rekor;
 mod rekor_read;

@@ -212,6 +212,18 @@ pub fn read_secret(directory: &Path) -> Result<Zeroizing<String>, InstanceError>
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// Says whether another process holds the instance now.
+///
+/// # Errors
+/// `File`.
+pub fn is_held(directory: &Path) -> Result<bool, InstanceError> {
+    match lock(directory) {
+        Ok(_) => Ok(false),
+        Err(InstanceError::Locked { .. }) => Ok(true),
+        Err(other) => Err(other),
+    }
+}
+
 pub(crate) fn parse_json<'a, T: Deserialize<'a>>(
     path: &Path,
     bytes: &'a [u8],

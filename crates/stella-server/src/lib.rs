@@ -31,7 +31,7 @@ mod tsa;
 pub use clock::{Clock, SystemClock};
 pub use directory::FileError;
 pub use inspection::{LogReport, fsck_instance};
-pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, read_secret};
+pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, is_held, read_secret};
 pub use issuers::ConfigurationError;
 pub use oidc::{DEFAULT_AUDIENCE, DEFAULT_SUBJECT, TOKEN_PATH, TokenRefusal, TokenRequest};
 pub use registry::{Registry, RegistryError, RegistryOptions};

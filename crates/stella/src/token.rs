@@ -86,14 +86,55 @@ pub(crate) async fn acquire(
     local: Option<&Local>,
     now: UnixTime,
 ) -> Result<IdentityToken, Failure> {
-    let oidc = &loaded.meant.keyless.oidc;
     let (text, origin) = find(loaded, transport, local).await?;
+    let token = check(loaded, text, origin, now)?;
+    tracing::debug!(issuer = token.issuer(), subject = token.subject(), origin = %token.origin(), "identity token");
+    Ok(token)
+}
+
+/// What a look for a token finds, before anybody is asked.
+pub(crate) enum Prospect {
+    /// It is here, and good.
+    Held(IdentityToken),
+    /// Nobody offers one.
+    Nobody,
+    /// This will be asked for it.
+    Offered(TokenOrigin),
+}
+
+/// Looks where a token would come from; nobody is asked.
+pub(crate) fn look(loaded: &Loaded, now: UnixTime) -> Result<Prospect, Failure> {
+    let oidc = &loaded.meant.keyless.oidc;
+    let provider = match (&loaded.identity_token, oidc.ambient) {
+        (None, AmbientToken::Use) => provider(&oidc.audience)?,
+        _ => None,
+    };
+    let (text, origin) = match (&loaded.identity_token, provider) {
+        (Some((GivenToken::Stdin, _)), _) => {
+            return Ok(Prospect::Offered(TokenOrigin::GivenByHand));
+        }
+        (Some((given, _)), _) => read_given(given)?,
+        (None, Some(provider)) => match provider.held().map_err(ClientError::from)? {
+            Some(text) => (text, provider.origin()),
+            None => return Ok(Prospect::Offered(provider.origin())),
+        },
+        (None, None) => return Ok(Prospect::Nobody),
+    };
+    check(loaded, text, origin, now).map(Prospect::Held)
+}
+
+fn check(
+    loaded: &Loaded,
+    text: Zeroizing<String>,
+    origin: TokenOrigin,
+    now: UnixTime,
+) -> Result<IdentityToken, Failure> {
+    let oidc = &loaded.meant.keyless.oidc;
     let demands = TokenDemands {
         audience: &oidc.audience,
         issuer: oidc.issuer.as_deref(),
     };
     let token = IdentityToken::check(text, origin, &demands, now).map_err(ClientError::from)?;
-    tracing::debug!(issuer = token.issuer(), subject = token.subject(), origin = %token.origin(), "identity token");
     Ok(token)
 }
 

@@ -271,4 +271,20 @@ impl Provider {
             Self::Spiffe(workload) => workload.token(audience).await,
         }
     }
+
+    /// Returns the token where it is here already; none where somebody must be asked for it. Nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::File`].
+    pub fn held(&self) -> Result<Option<Zeroizing<String>>, ProviderError> {
+        match self {
+            Self::File(path) => file::read_token(path).map(Some),
+            Self::GitlabCi(token) | Self::Variable(token) => Ok(Some(token.0.clone())),
+            Self::Buildkite(_)
+            | Self::GithubActions(_)
+            | Self::GoogleCloud(_)
+            | Self::Spiffe(_) => Ok(None),
+        }
+    }
 }
