@@ -15,6 +15,7 @@ use stella_client::network::{Network, NetworkOptions};
 use stella_client::rekor::Rekor;
 use stella_client::retry::{RetryPolicy, Retrying};
 use stella_client::tsa::Tsa;
+use stella_server::HeldKeys;
 use stella_wire::transport::Transport;
 
 use crate::config::{Algorithm, Key, Keyless};
@@ -60,7 +61,8 @@ impl Table {
                     "note: no trust root was chosen; signing with this machine's own instance in {}",
                     directory.display()
                 ));
-                crate::local::init(&directory, crate::cli::serve::DEFAULT_URL)?;
+                let keys = HeldKeys::default();
+                crate::local::init(&directory, crate::cli::serve::DEFAULT_URL, &keys)?;
             }
             let local = Local::connect(&directory).await?;
             let (transport, material) = (Arc::clone(&local.transport), local.material.clone());
