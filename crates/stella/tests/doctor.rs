@@ -11,7 +11,7 @@ mod desk;
 use std::fs;
 use std::process::Command;
 
-use desk::{Desk, STELLA, Said};
+use desk::{Desk, STELLA, Said, says};
 use serde_json::Value;
 
 /// Returns what was found of one thing.
@@ -206,6 +206,15 @@ fn a_broken_configuration_a_key_that_is_not_there_and_a_helper_that_is_missing_a
     );
     // What does not depend on it is looked at all the same.
     is(&said, "store", "ok", &[]);
+
+    config(
+        "signer:\n  signing:\n    keyless:\n      certificate:\n        rootBundlePath: none.pem\n",
+    );
+    let said = doctor(&desk, &["--offline"]).ended(2);
+    says(
+        &said.out,
+        &["rootBundlePath ", "none.pem", "name a file of certificates"],
+    );
 
     config("signer:\n  signing:\n    mode: key\n    key: none.key\n");
     let said = doctor(&desk, &["--offline"]).ended(43);

@@ -6,6 +6,7 @@ use stella_server::{DESCRIPTION, Description};
 
 use super::Finding;
 use super::services::Asking;
+use crate::cli::attest::table;
 use crate::cli::config::key_mode_needs_a_key;
 use crate::config::{Config, Loaded, Mode};
 use crate::exit::Failure;
@@ -39,6 +40,12 @@ pub(super) fn configuration(loaded: &Result<Loaded, Failure>) -> Vec<Finding> {
             Finding::good(CHECK, found)
         }
     }];
+    findings.extend(loaded.meant.keyless.root_bundle.as_ref().map(|path| {
+        let read = table::read_root_bundle(path);
+        let found = read.map(|held| format!("{}: {} roots", path.display(), held.len()));
+        let next = "name a file of certificates in PEM, or take rootBundlePath out";
+        Finding::of(CHECK, found.map_err(|failure| failure.hint_if_none(next)))
+    }));
     findings.extend(loaded.not_used.as_ref().map(|path| {
         let path = path.display();
         let found = format!("{path} is here and not used: the working directory may be anyone's");
@@ -101,29 +108,36 @@ fn is_local(loaded: &Loaded) -> bool {
     loaded.meant.keyless.trust.is_none() && matches!(recorded, Ok(None)) && !trust::is_ci()
 }
 
-/// Looks at the instance of this machine, which need not be there.
-pub(super) fn instance(asking: Option<&Asking>) -> Option<Finding> {
+/// Looks at the instance of this machine, which need not be there, and at its keys that are kept elsewhere.
+pub(super) fn instance(asking: Option<&Asking>) -> Vec<Finding> {
     const CHECK: &str = "instance";
     let directory = places::instance(None);
     if !directory.join(DESCRIPTION).exists() {
-        return None;
+        return Vec::new();
     }
     let description = match Description::read(&directory) {
         Ok(description) => description,
-        Err(error) => return Some(Finding::failure(CHECK, instance_failure(error))),
+        Err(error) => return vec![Finding::failure(CHECK, instance_failure(error))],
     };
     let (place, url) = (directory.display(), &description.url);
-    Some(match (stella_server::is_held(&directory), asking) {
+    let itself = match (stella_server::is_held(&directory), asking) {
         (Err(error), _) => Finding::failure(CHECK, instance_failure(error)),
-        (Ok(false), _) => Finding::good(
-            CHECK,
-            format!("{place}, not served now: signing opens it itself"),
-        ),
+        (Ok(false), _) => {
+            let found = format!("{place}, not served now: signing opens it itself");
+            Finding::good(CHECK, found)
+        }
         (Ok(true), None) => Finding::good(CHECK, format!("{place}, in use by another process")),
         (Ok(true), Some(asking)) => {
             let asked = asking.ask(Service::Trust, url);
             let asked = asked.map(|_| format!("{place}, served at {url}"));
             Finding::of(CHECK, asked.map_err(Failure::from))
         }
-    })
+    };
+    let keys = [&description.keys.ca, &description.keys.tsa];
+    let look = |reference: &String| {
+        let found = key::look(reference).map(|found| format!("signs with {reference}: {found}"));
+        Finding::of(CHECK, found)
+    };
+    let keys = keys.into_iter().flatten().map(look);
+    [itself].into_iter().chain(keys).collect()
 }
