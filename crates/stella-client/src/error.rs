@@ -28,6 +28,8 @@ use crate::retry;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Service {
+    /// Whoever holds an artifact.
+    Artifact,
     /// The certificate authority.
     Fulcio,
     /// The token endpoint of a CI runner, or an issuer.
@@ -45,6 +47,7 @@ pub enum Service {
 impl fmt::Display for Service {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Artifact => "the artifact's server",
             Self::Fulcio => "the certificate authority (Fulcio)",
             Self::OidcProvider => "the OIDC provider",
             Self::Registry => "the registry",
@@ -165,6 +168,12 @@ pub enum AnswerProblem {
     /// Not Fulcio's words.
     #[error("{0}")]
     Fulcio(FulcioError),
+    /// The Workload API names no JWT-SVID.
+    #[error("the Workload API's answer holds no JWT-SVID")]
+    NoJwtSvid,
+    /// Somebody else has the address of Google's metadata server.
+    #[error("what answers is not Google's metadata server (no header Metadata-Flavor: Google)")]
+    NotMetadataServer,
     /// Not OpenID Connect's words.
     #[error("{0}")]
     Oidc(OidcError),

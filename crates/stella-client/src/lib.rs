@@ -3,13 +3,17 @@
 //! Drivers take any [`stella_wire::transport::Transport`]: the [`network`], or an instance in the same process. No driver reads a clock
 //! or the environment: times, variables and nonces are handed in. Flows over several services live in `stella-attest`.
 
+pub mod download;
 pub mod error;
 mod exchange;
 pub mod fulcio;
+mod grpc;
 pub mod network;
 pub mod oidc;
+pub mod presence;
 pub mod registry;
 pub mod rekor;
+mod rekor_prove;
 mod rekor_read;
 pub mod retry;
 pub mod trust;
@@ -25,5 +29,6 @@ pub use error::{ClientError, ErrorClass, Service};
 pub use fulcio::Fulcio;
 pub use network::{Network, NetworkOptions};
 pub use rekor::Rekor;
+pub use rekor_prove::{Consistency, Head, Inclusion};
 pub use retry::{RetryPolicy, Retrying};
 pub use tsa::Tsa;

@@ -1,7 +1,7 @@
 //! The one HTTP driver: the only place where a socket of ours is opened and read.
 //!
 //! Every answer has a deadline and a size limit; redirects are never followed; plain http reaches the loopback only,
-//! unless told otherwise. Nothing is repeated here (`retry.rs`) and nothing is believed here (the drivers).
+//! unless told otherwise. The other socket, a local one, is `grpc.rs`'s. Nothing is repeated here (`retry.rs`) and nothing is believed here (the drivers).
 
 use std::error::Error as _;
 use std::io;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::LOCATION;
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use http::{StatusCode, Uri};
 use stella_wire::limits;
 use stella_wire::transport::{Request, Response, Sending, TlsProblem, Transport, TransportError};
@@ -26,6 +26,20 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request's own limit for its answer, in bytes; put it into the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimit(pub usize);
+
+/// Lets one request reach Google's metadata server, which has no TLS; put it into the request's extensions.
+///
+/// The server answers on the machine's own link and nowhere else. Only its driver asks so: an address of a configuration
+/// never gets there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinkOnly;
+
+/// Where that server is: one address on the link in IPv4, one in IPv6, and the name of both.
+const LINK_ONLY: [&str; 3] = [
+    "169.254.169.254",
+    "[fd20:ce::254]",
+    "metadata.google.internal",
+];
 
 /// Where plain http may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -158,7 +172,8 @@ impl Network {
             .extensions()
             .get::<AnswerLimit>()
             .map_or(self.options.answer_limit, |limit| limit.0);
-        let client = self.client(&uri)?;
+        let is_for_link = request.extensions().get::<LinkOnly>().is_some();
+        let client = self.client(&uri, is_for_link)?;
         let request = reqwest::Request::try_from(request).map_err(|_| unreachable(&uri))?;
         let asked = async {
             let answer = client.execute(request).await;
@@ -176,17 +191,18 @@ impl Network {
     }
 
     /// Chooses the client for an address, and makes it at its first use.
-    fn client(&self, uri: &Uri) -> Result<&reqwest::Client, TransportError> {
-        let is_loopback = uri.host().is_some_and(is_loopback);
+    fn client(&self, uri: &Uri, is_for_link: bool) -> Result<&reqwest::Client, TransportError> {
         let is_plain = uri.scheme() == Some(&Scheme::HTTP);
+        let is_on_link = is_for_link && is_plain && uri.authority().is_some_and(is_link_only);
+        let is_near = is_on_link || uri.host().is_some_and(is_loopback);
         if !is_plain && uri.scheme() != Some(&Scheme::HTTPS) {
             return Err(unreachable(uri));
         }
-        if is_plain && !is_loopback && self.options.plain_http == PlainHttp::LoopbackOnly {
+        if is_plain && !is_near && self.options.plain_http == PlainHttp::LoopbackOnly {
             return Err(unreachable(uri));
         }
         let certificates = &self.options.certificates;
-        let (slot, builder) = match (is_loopback, is_plain) {
+        let (slot, builder) = match (is_near, is_plain) {
             // No certificate authority: a client that could never finish a handshake, and reads no file to learn it.
             (true, true) => (&self.plain_loopback, base().no_proxy().tls_certs_only([])),
             (true, false) => (&self.loopback, certificates.add_to(base().no_proxy())),
@@ -234,6 +250,12 @@ pub fn is_loopback(host: &str) -> bool {
         || bare
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// Says whether this is Google's metadata server, at its own port.
+pub(crate) fn is_link_only(authority: &Authority) -> bool {
+    let is_its_port = authority.port_u16().is_none_or(|port| port == 80);
+    is_its_port && LINK_ONLY.contains(&authority.host())
 }
 
 async fn read(

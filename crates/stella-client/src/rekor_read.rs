@@ -5,12 +5,12 @@
 use bytes::Bytes;
 use http::Method;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{Trust, answer};
+use stella_bundle::verify::Trust;
 use stella_tlog::checkpoint::Checkpoint;
 use stella_tlog::hash;
 use stella_tlog::tile::{self, TILE_WIDTH, TileKind, TilePath};
 use stella_tlog::tree::Frontier;
-use stella_wire::rekor::{CHECKPOINT_PATH, READ_PATH};
+use stella_wire::rekor::READ_PATH;
 use stella_wire::transport::Transport;
 
 use crate::Rekor;
@@ -18,7 +18,7 @@ use crate::error::{ClientError, EntryProblem, Service};
 use crate::exchange;
 
 /// Bytes of a checkpoint with its signatures.
-const MAX_CHECKPOINT: usize = 64 << 10;
+pub(crate) const MAX_CHECKPOINT: usize = 64 << 10;
 /// Bytes of an entry bundle: 256 entries of at most 64 KiB.
 const MAX_BUNDLE: usize = 17 << 20;
 
@@ -33,12 +33,7 @@ impl Rekor {
         trust: &Trust,
         now: UnixTime,
     ) -> Result<Checkpoint, ClientError> {
-        let bytes = self
-            .read(transport, CHECKPOINT_PATH, MAX_CHECKPOINT)
-            .await?;
-        let text = String::from_utf8_lossy(&bytes);
-        let checked = answer::checkpoint(trust, &text, now);
-        checked.map_err(|error| EntryProblem::Untrusted(error).into())
+        Ok(self.head(transport, trust, now).await?.checkpoint)
     }
 
     /// Hands every entry of the tree under a checkpoint to `each`, in order, as the log records it, and requires that
@@ -77,8 +72,8 @@ impl Rekor {
         }
     }
 
-    /// Reads an entry bundle. Only the last one is partial, and logs remove partial ones that they have filled since.
-    async fn bundle(
+    /// Reads an entry bundle.
+    pub(crate) async fn bundle(
         &self,
         transport: &dyn Transport,
         index: u64,
@@ -89,11 +84,21 @@ impl Rekor {
             index,
             width: u16::try_from(width).unwrap_or(TILE_WIDTH),
         };
-        self.read(transport, &format!("{READ_PATH}{tile}"), MAX_BUNDLE)
+        self.tile(transport, tile, MAX_BUNDLE).await
+    }
+
+    /// Reads a tile. Only the last one is partial.
+    pub(crate) async fn tile(
+        &self,
+        transport: &dyn Transport,
+        tile: TilePath,
+        limit: usize,
+    ) -> Result<Bytes, ClientError> {
+        self.read(transport, &format!("{READ_PATH}{tile}"), limit)
             .await
     }
 
-    async fn read(
+    pub(crate) async fn read(
         &self,
         transport: &dyn Transport,
         path: &str,

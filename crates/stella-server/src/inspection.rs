@@ -30,7 +30,7 @@ pub struct LogReport {
 /// # Errors
 /// `Instance`, `Origin`, `Key`; `Log` when the segments cannot be read at all. All else is a problem in a report.
 pub fn fsck_instance(directory: &Path) -> Result<Vec<LogReport>, OpenError> {
-    let instance = Instance::open(directory)?;
+    let instance = Instance::open_to_read(directory)?;
     let origin = KeyName::new(instance.origin())?;
     let rekor = CheckpointSigner::text(origin, Arc::clone(&instance.rekor) as Arc<dyn Signer>)?;
     let origin = KeyName::new(&format!("{}{}", instance.host(), ct::PREFIX))?;

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/instance.json       schema, public URL, time of creation; written last, so its presence says "complete"
 //! DIR/lock                held by the one process that serves or signs
-//! DIR/keys/*.pem          private keys, mode 0600
+//! DIR/keys/*.pem          private keys, mode 0600; those that are kept elsewhere are named in instance.json
 //! DIR/certificates/*.pem  the authorities' certificates
 //! DIR/issuer.secret       bearer secret of the token endpoint, mode 0600
 //! DIR/issuer.json         subjects for which the local issuer mints tokens
@@ -15,16 +15,17 @@
 //!
 //! What the services do with all this is in their own rooms.
 
+mod maker;
+
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::issue::IssueError;
-use stella_bundle::issue::certificate::{Authority, CertificateTemplate, Name, Serial, Subject};
+use stella_bundle::issue::certificate::{Authority, CertificateTemplate, Name};
 use stella_bundle::key::KeyDetails;
 use stella_bundle::pem;
 use stella_bundle::time::UnixTime;
@@ -33,7 +34,9 @@ use stella_wire::oidc::OidcError;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use self::maker::Maker;
 use crate::directory::{self, Claimed, FileError, Readable};
+use crate::held::{self, HeldKeys, KeyReferences};
 use crate::random;
 
 /// Version of the directory's layout.
@@ -49,9 +52,6 @@ const MAX_SMALL_FILE: u64 = 64 << 10;
 
 /// The form of `issuer.json`.
 const SUBJECTS_FORM: &str = r#"{"issuer_subjects": ["repo:OWNER/NAME:.*"]}"#;
-
-/// Roots, intermediates and timestamp certificates live ten years.
-const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The ways in which a directory is no usable instance.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,26 @@ pub enum InstanceError {
     /// A key could not be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A key is kept elsewhere, and was not opened.
+    #[error("this instance signs with {reference}, and that key was not opened")]
+    KeyElsewhere {
+        /// How it is named.
+        reference: String,
+    },
+    /// A key that is kept elsewhere is not the one with which the instance was made.
+    #[error("{reference} is now another key than the one with which this instance was made")]
+    KeyMismatch {
+        /// How it is named.
+        reference: String,
+    },
+    /// A key for an authority is of a kind that not every client verifies.
+    #[error("{reference} is a key for {}; an authority signs with ECDSA on P-256 or P-384", found.name())]
+    KeyUnsuitable {
+        /// How it is named.
+        reference: String,
+        /// How it signs.
+        found: KeyDetails,
+    },
     /// Another process has the instance.
     #[error("another process is using {}: stop it, or ask it at its URL", directory.display())]
     Locked {
@@ -170,6 +190,9 @@ pub struct Description {
     pub url: String,
     /// RFC 3339 time of creation.
     pub created: String,
+    /// Keys that are kept elsewhere, by name.
+    #[serde(default, skip_serializing_if = "KeyReferences::is_empty")]
+    pub keys: KeyReferences,
 }
 
 impl Description {
@@ -212,6 +235,18 @@ pub fn read_secret(directory: &Path) -> Result<Zeroizing<String>, InstanceError>
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// Says whether another process holds the instance now.
+///
+/// # Errors
+/// `File`.
+pub fn is_held(directory: &Path) -> Result<bool, InstanceError> {
+    match lock(directory) {
+        Ok(_) => Ok(false),
+        Err(InstanceError::Locked { .. }) => Ok(true),
+        Err(other) => Err(other),
+    }
+}
+
 pub(crate) fn parse_json<'a, T: Deserialize<'a>>(
     path: &Path,
     bytes: &'a [u8],
@@ -224,9 +259,8 @@ pub(crate) fn parse_json<'a, T: Deserialize<'a>>(
 }
 
 /// A key with the certificate over it.
-#[derive(Debug)]
 pub(crate) struct Certified {
-    pub(crate) key: FileKey,
+    pub(crate) key: Arc<dyn Signer>,
     pub(crate) certificate: Certificate,
     pub(crate) root: Certificate,
 }
@@ -234,11 +268,11 @@ pub(crate) struct Certified {
 impl Certified {
     /// Returns the authority that this key is for certificates below it.
     pub(crate) fn authority(&self) -> Authority {
-        authority(&self.key, &self.certificate)
+        authority(self.key.as_ref(), &self.certificate)
     }
 }
 
-fn authority(key: &FileKey, certificate: &Certificate) -> Authority {
+fn authority(key: &dyn Signer, certificate: &Certificate) -> Authority {
     Authority {
         name: Name::of(certificate),
         public_key: key.public_key().spki().to_vec(),
@@ -276,8 +310,14 @@ mod keys {
 
 impl Instance {
     /// Makes keys, certificates and secret in a new directory, or in an empty one of the same user.
-    pub(crate) fn create(directory: &Path, url: &Url, now: UnixTime) -> Result<(), InstanceError> {
+    pub(crate) fn create(
+        directory: &Path,
+        url: &Url,
+        now: UnixTime,
+        held: &HeldKeys,
+    ) -> Result<(), InstanceError> {
         let url = public_url(url)?;
+        held.require_suitable()?;
         // Looked at before anything is touched: a directory with other things in it stays as it is.
         require_free(directory)?;
         if directory::claim(directory)? == Claimed::Refused {
@@ -300,18 +340,20 @@ impl Instance {
             organization: host.get(..64).unwrap_or(host),
             now,
         };
-        let root = maker.root(keys::ROOT, "stella root")?;
+        let root = maker.root(keys::ROOT, "stella root", held.ca.as_ref())?;
         maker.below(
             &root,
             keys::INTERMEDIATE,
             "stella intermediate",
+            held.ca.as_ref(),
             CertificateTemplate::intermediate,
         )?;
-        let root = maker.root(keys::TSA_ROOT, "stella timestamp root")?;
+        let root = maker.root(keys::TSA_ROOT, "stella timestamp root", held.tsa.as_ref())?;
         maker.below(
             &root,
             keys::TSA,
             "stella timestamp authority",
+            held.tsa.as_ref(),
             CertificateTemplate::timestamping,
         )?;
         // 3. The secret of the token endpoint.
@@ -326,28 +368,54 @@ impl Instance {
             schema: SCHEMA,
             url,
             created: now.to_string(),
+            keys: held.references(),
         };
         let json = serde_json::to_vec_pretty(&description).unwrap_or_default();
         directory::write_new(&directory.join(DESCRIPTION), &json, Readable::ByAll)?;
         Ok(())
     }
 
-    /// Takes the lock and reads everything.
-    pub(crate) fn open(directory: &Path) -> Result<Self, InstanceError> {
+    /// Takes the lock and reads everything; keys that are kept elsewhere must have been opened.
+    pub(crate) fn open(directory: &Path, held: &HeldKeys) -> Result<Self, InstanceError> {
+        Self::open_with(directory, |reference, certificate| {
+            let keys = [&held.ca, &held.tsa];
+            let opened = keys
+                .into_iter()
+                .flatten()
+                .find(|key| key.reference == reference);
+            held::require(reference, opened, certificate)
+        })
+    }
+
+    /// As [`Instance::open`], for those who sign nothing with keys that are kept elsewhere.
+    pub(crate) fn open_to_read(directory: &Path) -> Result<Self, InstanceError> {
+        Self::open_with(directory, |_, certificate| Ok(held::closed(certificate)))
+    }
+
+    fn open_with(
+        directory: &Path,
+        elsewhere: impl Fn(&str, &Certificate) -> Result<Arc<dyn Signer>, InstanceError>,
+    ) -> Result<Self, InstanceError> {
         let description = Description::read(directory)?;
         let lock = lock(directory)?;
         let load = |(name, details): (&'static str, KeyDetails)| {
             FileKey::load(&key_path(directory, name), details)
         };
-        let certified = |key: (&'static str, KeyDetails), root: (&'static str, KeyDetails)| {
+        let certified = |key: (&'static str, KeyDetails),
+                         root: (&'static str, KeyDetails),
+                         recorded: &Option<String>| {
             let certificate = read_certificate(directory, key.0)?;
             let root = read_certificate(directory, root.0)?;
             Ok::<_, InstanceError>(Certified {
-                key: load(key)?,
+                key: match recorded {
+                    Some(reference) => elsewhere(reference, &certificate)?,
+                    None => Arc::new(load(key)?),
+                },
                 certificate,
                 root,
             })
         };
+        let recorded = &description.keys;
         let malformed = || InstanceError::Malformed {
             path: directory.join(DESCRIPTION),
             line: 0,
@@ -355,8 +423,8 @@ impl Instance {
         };
         Ok(Self {
             created: UnixTime::parse_rfc3339(&description.created).ok_or_else(malformed)?,
-            intermediate: certified(keys::INTERMEDIATE, keys::ROOT)?,
-            timestamping: certified(keys::TSA, keys::TSA_ROOT)?,
+            intermediate: certified(keys::INTERMEDIATE, keys::ROOT, &recorded.ca)?,
+            timestamping: certified(keys::TSA, keys::TSA_ROOT, &recorded.tsa)?,
             ct: Arc::new(load(keys::CT)?),
             rekor: Arc::new(load(keys::REKOR)?),
             oidc: load(keys::OIDC)?,
@@ -402,69 +470,6 @@ impl fmt::Debug for Instance {
             .field("url", &self.description.url)
             .finish_non_exhaustive()
     }
-}
-
-/// Makes authorities' certificates.
-struct Maker<'a> {
-    directory: &'a Path,
-    organization: &'a str,
-    now: UnixTime,
-}
-
-impl Maker<'_> {
-    fn subject(&self, key: &FileKey, common_name: &str) -> Result<Subject, InstanceError> {
-        let not_before = self.now.floor_seconds();
-        Ok(Subject {
-            serial: Serial::from_random(random::bytes()?),
-            name: Name::new(self.organization, common_name),
-            public_key: key.public_key().spki().to_vec(),
-            not_before,
-            not_after: not_before.plus(AUTHORITY_LIFE),
-        })
-    }
-
-    fn root(
-        &self,
-        (name, details): (&str, KeyDetails),
-        common_name: &str,
-    ) -> Result<Root, InstanceError> {
-        let key = FileKey::create(&key_path(self.directory, name), details)?;
-        let template = CertificateTemplate::root(self.subject(&key, common_name)?, details)?;
-        let der = template.assemble(&key.sign(&template.to_be_signed())?);
-        let certificate = self.write(name, &der)?;
-        Ok(Root {
-            authority: authority(&key, &certificate),
-            key,
-        })
-    }
-
-    fn below(
-        &self,
-        root: &Root,
-        (name, details): (&str, KeyDetails),
-        common_name: &str,
-        template: impl FnOnce(Subject, &Authority) -> Result<CertificateTemplate, IssueError>,
-    ) -> Result<(), InstanceError> {
-        let key = FileKey::create(&key_path(self.directory, name), details)?;
-        let template = template(self.subject(&key, common_name)?, &root.authority)?;
-        let der = template.assemble(&root.key.sign(&template.to_be_signed())?);
-        self.write(name, &der).map(|_| ())
-    }
-
-    fn write(&self, name: &str, der: &[u8]) -> Result<Certificate, InstanceError> {
-        let path = certificate_path(self.directory, name);
-        directory::write_new(
-            &path,
-            pem::encode("CERTIFICATE", der).as_bytes(),
-            Readable::ByAll,
-        )?;
-        Certificate::parse(der).map_err(|_| InstanceError::CertificateMalformed { path })
-    }
-}
-
-struct Root {
-    key: FileKey,
-    authority: Authority,
 }
 
 fn key_path(directory: &Path, name: &str) -> PathBuf {

@@ -11,6 +11,7 @@ mod directory;
 pub mod disk;
 pub mod fsck;
 mod fulcio;
+mod held;
 mod inspection;
 mod instance;
 mod issuers;
@@ -30,8 +31,9 @@ mod tsa;
 
 pub use clock::{Clock, SystemClock};
 pub use directory::FileError;
+pub use held::{HeldKey, HeldKeys, KeyReferences};
 pub use inspection::{LogReport, fsck_instance};
-pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, read_secret};
+pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, is_held, read_secret};
 pub use issuers::ConfigurationError;
 pub use oidc::{DEFAULT_AUDIENCE, DEFAULT_SUBJECT, TOKEN_PATH, TokenRefusal, TokenRequest};
 pub use registry::{Registry, RegistryError, RegistryOptions};

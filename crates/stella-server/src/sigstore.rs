@@ -23,6 +23,7 @@ use crate::ct::{self, CtLog};
 use crate::directory::FileError;
 use crate::disk::Local;
 use crate::fulcio::Fulcio;
+use crate::held::HeldKeys;
 use crate::instance::{Instance, InstanceError};
 use crate::issuers::{ConfigurationError, Issuers};
 use crate::log::{CheckpointSigner, EntryFormat, Log, LogError, LogOptions, NoteSigner as _};
@@ -78,6 +79,8 @@ pub struct Options {
     pub own_registry: OwnRegistry,
     /// How long to wait for another process to give the instance up.
     pub patience: Duration,
+    /// The keys that are kept elsewhere, opened: all that the instance's description names.
+    pub keys: HeldKeys,
 }
 
 impl Default for Options {
@@ -89,6 +92,7 @@ impl Default for Options {
             own_issuer: OwnIssuer::Offer,
             own_registry: OwnRegistry::Withhold,
             patience: Duration::ZERO,
+            keys: HeldKeys::default(),
         }
     }
 }
@@ -150,7 +154,19 @@ impl Sigstore {
     /// # Errors
     /// `AlreadyInitialised`, `NotEmpty`, `NotOwned`: the directory is as it was. `Locked`, `UrlUnusable`, `File`, `Key`.
     pub fn init(directory: &Path, options: &InitOptions) -> Result<(), InstanceError> {
-        Instance::create(directory, &options.url, options.now)
+        Self::init_with(directory, options, &HeldKeys::default())
+    }
+
+    /// As [`Sigstore::init`], with keys that are kept elsewhere; how they are named is recorded.
+    ///
+    /// # Errors
+    /// As above, and `KeyUnsuitable`.
+    pub fn init_with(
+        directory: &Path,
+        options: &InitOptions,
+        keys: &HeldKeys,
+    ) -> Result<(), InstanceError> {
+        Instance::create(directory, &options.url, options.now, keys)
     }
 
     /// Takes the lock, reads keys and configuration, recovers both logs, writes the trust files, and opens the registry if
@@ -160,7 +176,7 @@ impl Sigstore {
     /// [`OpenError`]; `Instance(Locked)` when another process keeps the instance for longer than the patience.
     pub async fn open(directory: &Path, options: Options) -> Result<Self, OpenError> {
         // 1. The directory, ours alone from here on.
-        let instance = Arc::new(open_patiently(directory, options.patience).await?);
+        let instance = Arc::new(open_patiently(directory, &options).await?);
         let clock = SteadyClock::new(Arc::clone(&options.clock));
         let metrics = Arc::new(Metrics::default());
         // 2. Whom Fulcio believes.
@@ -511,12 +527,12 @@ fn wrong_method(path: &str, method: &Method) -> Problem {
         .with_status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
-async fn open_patiently(directory: &Path, patience: Duration) -> Result<Instance, InstanceError> {
+async fn open_patiently(directory: &Path, options: &Options) -> Result<Instance, InstanceError> {
     /// Between two tries: short beside the life of a signing process, long beside the system call.
     const PAUSE: Duration = Duration::from_millis(20);
-    let deadline = tokio::time::Instant::now() + patience;
+    let deadline = tokio::time::Instant::now() + options.patience;
     loop {
-        match Instance::open(directory) {
+        match Instance::open(directory, &options.keys) {
             Err(InstanceError::Locked { .. }) if tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -9,7 +9,6 @@ use const_oid::ObjectIdentifier;
 use http::{HeaderMap, StatusCode, header};
 use stella_bundle::issue::timestamp::{self, TimestampFailure, TimestampInfo, TimestampTemplate};
 use stella_bundle::pem;
-use stella_keys::Signer as _;
 use stella_wire::problem::Code;
 use stella_wire::tsa::{Certificates, QUERY, REPLY, TimestampRequest, TimestampRequestError};
 use stella_wire::{Request, Response};

@@ -44,6 +44,21 @@ pub enum Code {
 }
 
 impl Code {
+    const ALL: [Self; 12] = [
+        Self::Cancelled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::Unauthenticated,
+    ];
+
     /// Returns the number of google/rpc/code.proto.
     #[must_use]
     pub const fn number(self) -> u32 {
@@ -61,6 +76,12 @@ impl Code {
             Self::Unavailable => 14,
             Self::Unauthenticated => 16,
         }
+    }
+
+    /// Returns the code with this number of google/rpc/code.proto; none for 0, which is success, and for those not here.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
     }
 
     /// Returns the HTTP status that grpc-gateway gives this code.
@@ -166,6 +187,14 @@ mod tests {
         let read = Problem::parse(&problem.to_bytes()).unwrap();
         assert_eq!(read, problem);
         assert_eq!(read.reason(), Some("TOKEN_EXPIRED"));
+    }
+
+    #[test]
+    fn codes_are_found_by_their_number_and_success_is_none() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_number(code.number()), Some(code));
+        }
+        assert_eq!(Code::from_number(0), None);
     }
 
     #[test]

@@ -246,7 +246,7 @@ fn client_hint(error: &ClientError) -> Option<&'static str> {
             "the log's answer proves nothing, so nothing was signed: check that the trusted root names this log"
         }
         (ErrorClass::Usage, ClientError::NoToken) => {
-            "give one with --identity-token, STELLAOPS_OIDC_TOKEN or SIGSTORE_ID_TOKEN; in GitHub Actions set `permissions: id-token: write`"
+            "give one with --identity-token, STELLAOPS_OIDC_TOKEN or SIGSTORE_ID_TOKEN; in GitHub Actions set `permissions: id-token: write`; `stella doctor` says what was looked for"
         }
         _ => return None,
     })

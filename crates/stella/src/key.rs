@@ -109,14 +109,7 @@ impl PassphraseFlags {
         let uri = Uri::parse(text).and_then(require);
         let uri = uri.map_err(|error| Failure::usage(error.to_string()))?;
         let mut open = uri.open;
-        if open.module.is_empty() {
-            let found = MODULES.iter().find_map(|name| env::var(name).ok());
-            open.module = found.ok_or_else(|| {
-                Failure::usage("no PKCS#11 module was named").hint(
-                    "end the URI with ?module-path=/usr/lib/…/module.so, or set STELLA_PKCS11_MODULE",
-                )
-            })?;
-        }
+        open.module = module(open.module)?;
         open.pin = match uri.pin_source {
             Some(path) => Self::of_file(path).given()?,
             None => self.pin(text)?,
@@ -164,17 +157,7 @@ impl PassphraseFlags {
                 )
                 .hint("`stella key public` shows its public half"));
             }
-            KeyReference::Elsewhere { scheme } => {
-                return Err(
-                    Failure::usage(format!("keys named {scheme}: are not known here"))
-                        .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:… or NAME://KEY for a program sigstore-kms-NAME"),
-                );
-            }
-            _ => {
-                return Err(Failure::usage(format!(
-                    "{reference} names no key that is known here"
-                )));
-            }
+            _ => return Err(unknown_reference(reference)),
         };
         let mut failed = None;
         let read = StoredKey::read(&text, &mut || match self.existing(reference) {
@@ -237,6 +220,47 @@ impl PassphraseFlags {
     }
 }
 
+/// Looks whether there is such a key, as far as that can be seen without its passphrase or PIN; says what was seen.
+pub(crate) fn look(reference: &str) -> Result<String, Failure> {
+    match KeyReference::parse(reference) {
+        KeyReference::File(path) => look_into(&read_file(&path)?),
+        KeyReference::Environment(name) => look_into(&read_variable(&name)?),
+        KeyReference::Pkcs11(uri) => {
+            let uri = Uri::parse(&uri).and_then(Uri::require_key);
+            let uri = uri.map_err(|error| Failure::usage(error.to_string()))?;
+            let module = module(uri.open.module)?;
+            if !Path::new(&module).is_file() {
+                return Err(absent(format!("there is no PKCS#11 module {module}")));
+            }
+            match helper_found() {
+                Some(_) => Ok(format!("a key in a device, through {module}; not opened")),
+                None => Err(
+                    Failure::new(exit::KEY, format!("there is no program {HELPER}"))
+                        .hint("it must lie beside stella or in the path"),
+                ),
+            }
+        }
+        KeyReference::Plugin { name, .. } => {
+            let program = format!("{}{name}", plugin::PREFIX);
+            match in_path(&program) {
+                Some(path) => Ok(format!("a key behind {}; not opened", path.display())),
+                None => Err(Failure::new(exit::KEY, format!("there is no program {program}"))
+                    .hint("NAME://KEY is a key of the program sigstore-kms-NAME, which must be in the path")),
+            }
+        }
+        _ => Err(unknown_reference(reference)),
+    }
+}
+
+fn look_into(text: &[u8]) -> Result<String, Failure> {
+    protect_memory();
+    match StoredKey::read(text, &mut || None) {
+        Ok(_) => Ok("a key without a passphrase".to_owned()),
+        Err(KeyError::PassphraseNeeded) => Ok("a key with a passphrase; not opened".to_owned()),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
 /// A private key or a PIN is about to be in this process: no core dump has it, and no other process may look.
 pub(crate) fn protect_memory() {
     #[cfg(target_os = "linux")]
@@ -251,6 +275,35 @@ fn plugin(name: &str, resource: &str, purpose: For) -> Result<PluginKey, Failure
     let program = PathBuf::from(format!("{}{name}", plugin::PREFIX));
     let key = PluginKey::open(&program, resource, purpose == For::Log);
     key.map_err(|error| failure(&error))
+}
+
+/// Returns the PKCS#11 module: the one that a URI names, else the environment's.
+fn module(named: String) -> Result<String, Failure> {
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let found = MODULES.iter().find_map(|name| env::var(name).ok());
+    found.ok_or_else(|| {
+        Failure::usage("no PKCS#11 module was named")
+            .hint("end the URI with ?module-path=/usr/lib/…/module.so, or set STELLA_PKCS11_MODULE")
+    })
+}
+
+/// Returns the program in which modules run, if it is there.
+pub(crate) fn helper_found() -> Option<PathBuf> {
+    let helper = helper();
+    match helper.components().count() {
+        1 => in_path(HELPER),
+        _ => Some(helper).filter(|helper| helper.is_file()),
+    }
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let name = format!("{program}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(&path)
+        .map(|folder| folder.join(&name))
+        .find(|path| path.is_file())
 }
 
 /// Returns the program in which modules run: where it was said, beside this program, else wherever it is found.
@@ -310,6 +363,14 @@ fn not_empty(passphrase: Zeroizing<String>) -> Result<Zeroizing<String>, Failure
         Failure::usage("the passphrase for the new key is empty; nothing is written")
             .hint("leave the key unprotected with --insecure-no-passphrase, if that is meant"),
     )
+}
+
+fn unknown_reference(reference: &str) -> Failure {
+    if let KeyReference::Elsewhere { scheme } = KeyReference::parse(reference) {
+        return Failure::usage(format!("keys named {scheme}: are not known here"))
+            .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:… or NAME://KEY for a program sigstore-kms-NAME");
+    }
+    Failure::usage(format!("{reference} names no key that is known here"))
 }
 
 fn absent(message: String) -> Failure {

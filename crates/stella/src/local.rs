@@ -13,14 +13,16 @@ use stella_client::oidc::github::RunnerEndpoint;
 use stella_keys::KeyError;
 use stella_server::listen::Offered;
 use stella_server::{
-    Clock as _, Description, InitOptions, InstanceError, OpenError, Options, OwnIssuer,
-    OwnRegistry, Sigstore, SystemClock, TOKEN_PATH, TokenRefusal, TokenRequest,
+    Clock as _, Description, HeldKey, HeldKeys, InitOptions, InstanceError, KeyReferences,
+    OpenError, Options, OwnIssuer, OwnRegistry, Sigstore, SystemClock, TOKEN_PATH, TokenRefusal,
+    TokenRequest,
 };
 use stella_wire::transport::Transport;
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
+use crate::key::{For, PassphraseFlags};
 use crate::trust::{TrustKind, TrustMaterial};
 
 /// What the instance believes, and serves.
@@ -59,10 +61,16 @@ impl Local {
         let description = Description::read(directory).map_err(instance_failure)?;
         let start = Instant::now();
         loop {
-            match open(directory, GLANCE, FOR_SIGNING).await {
-                Ok(sigstore) => return Self::here(sigstore),
-                Err(OpenError::Instance(InstanceError::Locked { .. })) => {}
-                Err(error) => return Err(open_failure(error)),
+            // Keys are opened for an instance that can be had: a device counts the tries.
+            if !description.keys.is_empty() && is_held(directory)? {
+                tokio::time::sleep(GLANCE).await;
+            } else {
+                let keys = hold(&description.keys, &PassphraseFlags::default())?;
+                match open(directory, GLANCE, FOR_SIGNING, keys).await {
+                    Ok(sigstore) => return Self::here(sigstore),
+                    Err(OpenError::Instance(InstanceError::Locked { .. })) => {}
+                    Err(error) => return Err(open_failure(error)),
+                }
             }
             // The holder serves it, or is another short-lived command: then its turn ends soon.
             match Self::elsewhere(directory, &description.url).await {
@@ -163,8 +171,12 @@ impl Local {
     }
 }
 
+fn is_held(directory: &Path) -> Result<bool, Failure> {
+    stella_server::is_held(directory).map_err(instance_failure)
+}
+
 /// Makes an instance where there is none yet; of several processes that try, one makes it and the others wait.
-pub(crate) fn init(directory: &Path, url: &str) -> Result<(), Failure> {
+pub(crate) fn init(directory: &Path, url: &str, keys: &HeldKeys) -> Result<(), Failure> {
     let url = parse_url(url)?;
     let start = Instant::now();
     loop {
@@ -172,7 +184,7 @@ pub(crate) fn init(directory: &Path, url: &str) -> Result<(), Failure> {
             url: url.clone(),
             now: SystemClock.now(),
         };
-        match Sigstore::init(directory, &options) {
+        match Sigstore::init_with(directory, &options, keys) {
             Ok(()) | Err(InstanceError::AlreadyInitialised { .. }) => return Ok(()),
             Err(InstanceError::Locked { .. }) if Description::read(directory).is_ok() => {
                 return Ok(());
@@ -190,11 +202,30 @@ pub(crate) fn parse_url(url: &str) -> Result<Url, Failure> {
     Url::parse(url).map_err(|error| Failure::usage(format!("{url:?} is not a URL: {error}")))
 }
 
+/// Opens the keys that an instance keeps elsewhere.
+pub(crate) fn hold(
+    references: &KeyReferences,
+    passphrase: &PassphraseFlags,
+) -> Result<HeldKeys, Failure> {
+    let open = |reference: &String| {
+        let signer = passphrase.open(reference, For::Log)?;
+        Ok::<_, Failure>(HeldKey {
+            reference: reference.clone(),
+            signer: Arc::from(signer),
+        })
+    };
+    Ok(HeldKeys {
+        ca: references.ca.as_ref().map(open).transpose()?,
+        tsa: references.tsa.as_ref().map(open).transpose()?,
+    })
+}
+
 /// Opens the instance in this process.
 pub(crate) async fn open(
     directory: &Path,
     patience: Duration,
     offered: Offered,
+    keys: HeldKeys,
 ) -> Result<Sigstore, OpenError> {
     let transport: Arc<dyn Transport> = Arc::new(Network::new(NetworkOptions::default()));
     let options = Options {
@@ -202,6 +233,7 @@ pub(crate) async fn open(
         patience,
         own_issuer: offered.own_issuer,
         own_registry: offered.own_registry,
+        keys,
         ..Options::default()
     };
     Sigstore::open(directory, options).await
@@ -239,6 +271,13 @@ pub(crate) fn instance_failure(error: InstanceError) -> Failure {
     let message = error.to_string();
     let hint = match &error {
         InstanceError::Key(error) => return key_failure(error),
+        InstanceError::KeyElsewhere { .. }
+        | InstanceError::KeyMismatch { .. }
+        | InstanceError::KeyUnsuitable { .. } => {
+            return Failure::new(exit::KEY, message)
+                .hint("`stella key public --key KEY` shows which key a name leads to; instance.json names those of an instance")
+                .page("signing-key");
+        }
         InstanceError::NotInitialised { directory } => {
             format!("make one with `stella serve --dir {}`", directory.display())
         }

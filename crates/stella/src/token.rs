@@ -8,7 +8,7 @@ use std::path::Path;
 use stella_bundle::time::UnixTime;
 use stella_client::error::ClientError;
 use stella_client::oidc::{
-    self, Environment, IdentityToken, TOKEN_FILE, TokenDemands, TokenOrigin,
+    self, Environment, IdentityToken, PRODUCT_FILE, Provider, TOKEN_FILE, TokenDemands, TokenOrigin,
 };
 use stella_server::TokenRequest;
 use stella_wire::transport::Transport;
@@ -23,6 +23,8 @@ use crate::terminal;
 const FLAG: &str = "--identity-token";
 /// The variable that takes its place.
 const VARIABLE: &str = "STELLAOPS_OIDC_TOKEN";
+/// How a Jenkins pipeline hands a token over (plugin oidc-provider).
+const JENKINS_HINT: &str = "in Jenkins, make a credential \"OpenID Connect id token\" with the configured audience (by default `sigstore`) and bind it: withCredentials([string(credentialsId: 'sigstore', variable: 'STELLAOPS_OIDC_TOKEN')]) { … }; one \"as file\": withCredentials([file(credentialsId: 'sigstore', variable: 'TOKEN')]) { … --identity-token @$TOKEN }";
 /// Tokens are at most this long.
 const MAX_TOKEN: u64 = 64 * 1024;
 
@@ -84,14 +86,55 @@ pub(crate) async fn acquire(
     local: Option<&Local>,
     now: UnixTime,
 ) -> Result<IdentityToken, Failure> {
-    let oidc = &loaded.meant.keyless.oidc;
     let (text, origin) = find(loaded, transport, local).await?;
+    let token = check(loaded, text, origin, now)?;
+    tracing::debug!(issuer = token.issuer(), subject = token.subject(), origin = %token.origin(), "identity token");
+    Ok(token)
+}
+
+/// What a look for a token finds, before anybody is asked.
+pub(crate) enum Prospect {
+    /// It is here, and good.
+    Held(IdentityToken),
+    /// Nobody offers one.
+    Nobody,
+    /// This will be asked for it.
+    Offered(TokenOrigin),
+}
+
+/// Looks where a token would come from; nobody is asked.
+pub(crate) fn look(loaded: &Loaded, now: UnixTime) -> Result<Prospect, Failure> {
+    let oidc = &loaded.meant.keyless.oidc;
+    let provider = match (&loaded.identity_token, oidc.ambient) {
+        (None, AmbientToken::Use) => provider(&oidc.audience)?,
+        _ => None,
+    };
+    let (text, origin) = match (&loaded.identity_token, provider) {
+        (Some((GivenToken::Stdin, _)), _) => {
+            return Ok(Prospect::Offered(TokenOrigin::GivenByHand));
+        }
+        (Some((given, _)), _) => read_given(given)?,
+        (None, Some(provider)) => match provider.held().map_err(ClientError::from)? {
+            Some(text) => (text, provider.origin()),
+            None => return Ok(Prospect::Offered(provider.origin())),
+        },
+        (None, None) => return Ok(Prospect::Nobody),
+    };
+    check(loaded, text, origin, now).map(Prospect::Held)
+}
+
+fn check(
+    loaded: &Loaded,
+    text: Zeroizing<String>,
+    origin: TokenOrigin,
+    now: UnixTime,
+) -> Result<IdentityToken, Failure> {
+    let oidc = &loaded.meant.keyless.oidc;
     let demands = TokenDemands {
         audience: &oidc.audience,
         issuer: oidc.issuer.as_deref(),
     };
     let token = IdentityToken::check(text, origin, &demands, now).map_err(ClientError::from)?;
-    tracing::debug!(issuer = token.issuer(), subject = token.subject(), origin = %token.origin(), "identity token");
     Ok(token)
 }
 
@@ -104,18 +147,13 @@ async fn find(
     if let Some((given, _)) = &loaded.identity_token {
         return read_given(given);
     }
-    if oidc.ambient == AmbientToken::Use {
-        let variable = |name: &str| env::var(name).ok();
-        let environment = Environment {
-            variable: &variable,
-            token_file: Path::new(TOKEN_FILE),
-        };
-        if let Some(provider) =
-            oidc::detect(&environment, &oidc.audience).map_err(ClientError::from)?
-        {
-            let text = provider.token(transport, &oidc.audience).await?;
-            return Ok((text, provider.origin()));
-        }
+    let provider = match oidc.ambient {
+        AmbientToken::Use => provider(&oidc.audience)?,
+        AmbientToken::Ignore => None,
+    };
+    if let Some(provider) = provider {
+        let text = provider.token(transport, &oidc.audience).await?;
+        return Ok((text, provider.origin()));
     }
     match local {
         Some(local) => {
@@ -125,8 +163,29 @@ async fn find(
             };
             Ok((local.token(&request).await?, TokenOrigin::GivenByHand))
         }
-        None => Err(ClientError::NoToken.into()),
+        None => Err(no_token()),
     }
+}
+
+/// Finds who would be asked for a token here; nobody is asked.
+pub(crate) fn provider(audience: &str) -> Result<Option<Provider>, ClientError> {
+    let variable = |name: &str| env::var(name).ok();
+    let environment = Environment {
+        variable: &variable,
+        token_file: Path::new(TOKEN_FILE),
+        product_file: Path::new(PRODUCT_FILE),
+    };
+    Ok(oidc::detect(&environment, audience)?)
+}
+
+/// Says that there is no token, and how one comes here.
+pub(crate) fn no_token() -> Failure {
+    let failure = Failure::from(ClientError::NoToken);
+    // Jenkins hands tokens to whatever variable the pipeline names: none can be found unasked.
+    if env::var_os("JENKINS_URL").is_some() {
+        return failure.hint(JENKINS_HINT);
+    }
+    failure
 }
 
 fn read_given(given: &GivenToken) -> Result<(Zeroizing<String>, TokenOrigin), Failure> {

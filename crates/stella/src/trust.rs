@@ -18,7 +18,7 @@ use stella_bundle::verify::Trust;
 use stella_client::network;
 use url::Url;
 
-pub(crate) use self::folder::{Folder, Lock, Pin, Record, Walked};
+pub(crate) use self::folder::{Folder, Lock, Metadata, Pin, Record, Walked};
 pub(crate) use self::public::PUBLIC;
 
 use crate::config::TrustChoice;

@@ -149,6 +149,84 @@ fn without_its_own_issuer_an_instance_gives_no_tokens_and_says_where_it_listens(
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
+/// Tries to start an instance, which is refused.
+fn refused_start(desk: &Desk, more: &[&str]) -> desk::Said {
+    desk.run([&["serve", "--dir", "sigstore"], more].concat())
+}
+
+#[test]
+fn an_instance_signs_with_keys_that_are_kept_elsewhere() {
+    let mut desk = Desk::new();
+    desk.write("passphrase", "open-sesame-77");
+    for (name, kind) in [
+        ("ca", "ecdsa-p384"),
+        ("tsa", "ecdsa-p256"),
+        ("no", "ed25519"),
+    ] {
+        let made = ["key", "generate", "--algorithm", kind, "--output", name];
+        desk.run(made.iter().chain(&["--passphrase-file", "passphrase"]))
+            .ended(0);
+    }
+    let address = desk.url.trim_start_matches("http://").to_owned();
+    let listen = ["--listen", &address, "--passphrase-file", "passphrase"];
+    let unsuitable = [&["--ca-key", "no.key"], &listen[..]].concat();
+    let said = refused_start(&desk, &unsuitable).ended(40);
+    says(&said.err, &["no.key", "P-256 or P-384"]);
+    let absent = [&["--ca-key", "absent.key"], &listen[..]].concat();
+    refused_start(&desk, &absent).ended(43);
+    assert!(
+        !desk.path("sigstore").exists(),
+        "a refused start left something"
+    );
+
+    // 1. What it signs verifies as ever, also when it is gone.
+    let keys = ["--ca-key", "ca.key", "--tsa-key", "tsa.key"];
+    desk.serve_with(&[&keys, &listen[2..]].concat());
+    let url = desk.url.clone();
+    desk.run(["trust", "use", &url]).ended(0);
+    let artifact = format!("sha256:{}", "ab".repeat(32));
+    desk.sign(&artifact, &[]);
+    desk.stop();
+    desk.verify(&artifact, &["--offline"]).ended(0);
+    for name in ["root", "intermediate", "tsa-root", "tsa"] {
+        assert!(!desk.path(&format!("sigstore/keys/{name}.pem")).exists());
+    }
+
+    // 2. The keys are named once, and opened at each start; a process that signs by itself opens them too.
+    let secret = ["--passphrase-file", "passphrase"];
+    desk.serve_with(&secret);
+    desk.sign(&artifact, &[]);
+    desk.stop();
+    let sign = [
+        "attest",
+        "sign",
+        "--keyless",
+        "--artifact",
+        &artifact,
+        "--dir",
+        "sigstore",
+    ];
+    let said = desk::finish(
+        desk.command(sign)
+            .env("STELLA_KEY_PASSPHRASE", "open-sesame-77"),
+    );
+    said.ended(0);
+    desk.run(sign).ended(41);
+    desk.run(["log", "fsck", "--dir", "sigstore"]).ended(0);
+
+    // 3. Another key, or none, and it does not start.
+    let said = refused_start(&desk, &["--ca-key", "tsa.key"]).ended(2);
+    says(&said.err, &["was made with the key", "ca.key"]);
+    refused_start(&desk, &["--listen", &address]).ended(41);
+    std::fs::rename(desk.path("ca.key"), desk.path("kept.key")).unwrap();
+    refused_start(&desk, &listen).ended(43);
+    std::fs::copy(desk.path("tsa.key"), desk.path("ca.key")).unwrap();
+    let said = refused_start(&desk, &listen).ended(40);
+    says(&said.err, &["now another key"]);
+    std::fs::rename(desk.path("kept.key"), desk.path("ca.key")).unwrap();
+    desk.serve_with(&secret);
+}
+
 #[test]
 fn a_pipeline_makes_no_instance_of_its_own() {
     let desk = Desk::new();

@@ -10,6 +10,8 @@
 
 mod desk;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,6 +19,10 @@ use desk::{Desk, says};
 use stella_bundle::key::KeyDetails;
 use stella_keys::Signer as _;
 use stella_testkit::forge;
+use stella_tlog::hash;
+use stella_tlog::tlog_proof::TlogProof;
+use stella_tlog::tree::TreeSize;
+use stella_tlog::witness::AddCheckpoint;
 
 /// A signature by another tool: how it is made, and whether a log verifies it by itself.
 struct Row {
@@ -399,4 +405,149 @@ fn a_log_is_looked_into() {
         ])
         .ended(2);
     says(&said.err, &["--signature FILE is needed"]);
+}
+
+#[test]
+fn proofs_are_written_for_others_to_verify() {
+    let mut desk = Desk::serving();
+    for byte in ["aa", "bb", "cc", "dd", "ee"] {
+        let bundle = format!("{byte}.json");
+        let artifact = format!("sha256:{}", byte.repeat(32));
+        desk.sign(&artifact, &["--bundle", &bundle]);
+    }
+    // 1. Of an entry, made anew: whoever has the entry can follow it to what the log signed.
+    let size = desk.run(["log", "info", "--json"]).ended(0).json()["treeSize"]
+        .as_u64()
+        .unwrap();
+    let said = desk
+        .run(["log", "proof", "--index", "2", "--include-entry"])
+        .ended(0);
+    let proof = TlogProof::parse(&said.out).unwrap();
+    let entry = proof.extra.clone().unwrap();
+    let checkpoint = proof.checkpoint_of(&hash::leaf(&entry)).unwrap();
+    assert_eq!((proof.index.0, checkpoint.size), (2, TreeSize(size)));
+    assert!(proof.checkpoint_of(&hash::leaf(b"another")).is_err());
+    desk.run(["log", "proof", "--index", "999"]).ended(10);
+    let facts = desk
+        .run(["log", "proof", "--index", "2", "--json"])
+        .ended(0)
+        .json();
+    assert_eq!(facts["rootHash"], checkpoint.root.to_string());
+    assert_eq!(
+        (&facts["index"], &facts["entry"]),
+        (&2.into(), &serde_json::Value::Null)
+    );
+
+    // 2. That the log only grew: as a witness is asked, and between two sizes.
+    let said = desk.run(["log", "proof", "--from", "3"]).ended(0);
+    let asked = AddCheckpoint::parse(&said.out).unwrap();
+    assert_eq!(asked.old_size, TreeSize(3));
+    let said = desk
+        .run(["log", "proof", "--from", "1", "--to", "3"])
+        .ended(0);
+    says(&said.out, &["from 1 ", "\nto 3 "]);
+    let facts = desk
+        .run(["log", "proof", "--from", "1", "--to", "3", "--json"])
+        .ended(0)
+        .json();
+    says(&said.out, &[facts["to"]["rootHash"].as_str().unwrap()]);
+    for (from, to) in [("3", "1"), ("1", "999")] {
+        desk.run(["log", "proof", "--from", from, "--to", to])
+            .ended(2);
+    }
+    desk.run(["log", "proof"]).ended(2);
+    desk.run(["log", "proof", "aa.json", "--index", "1"])
+        .ended(2);
+
+    // 3. Of what a bundle holds: nobody is asked.
+    desk.stop();
+    desk.run(["log", "proof", "--index", "2"]).ended(30);
+    desk.run([
+        "log",
+        "proof",
+        "cc.json",
+        "--include-entry",
+        "--output",
+        "cc.tlog-proof",
+    ])
+    .ended(0);
+    let text = std::fs::read_to_string(desk.path("cc.tlog-proof")).unwrap();
+    let proof = TlogProof::parse(&text).unwrap();
+    let entry = proof.extra.clone().unwrap();
+    proof.checkpoint_of(&hash::leaf(&entry)).unwrap();
+    let bundle = std::fs::read_to_string(desk.path("cc.json")).unwrap();
+    let mut bundle: serde_json::Value = serde_json::from_str(&bundle).unwrap();
+    for hash in ["AAAA".to_owned(), format!("{}=", "A".repeat(43))] {
+        let entry = &mut bundle["verificationMaterial"]["tlogEntries"][0];
+        entry["inclusionProof"]["hashes"][0] = hash.into();
+        let spoiled = desk.write("spoiled.json", bundle.to_string());
+        desk.run(["log", "proof", &spoiled]).ended(24);
+    }
+    desk.write("none.json", "{}");
+    desk.run(["log", "proof", "none.json"]).ended(2);
+}
+
+/// Serves `/app` and nothing else, for as long as the test runs.
+fn serve_artifact(content: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let is_there = head.starts_with(b"GET /app ");
+            let (status, body) = if is_there {
+                ("200 OK", content)
+            } else {
+                ("404 Not Found", "")
+            };
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn an_artifact_at_an_address_is_fetched_and_its_digest_told() {
+    if !has("openssl") {
+        return;
+    }
+    let desk = Desk::serving();
+    desk.write("app", "an artifact");
+    make(&desk, ROWS[9].0, &ROWS[9].1);
+    std::fs::remove_file(desk.path("app")).unwrap();
+    let url = serve_artifact("an artifact");
+    let (app, none) = (format!("{url}/app"), format!("{url}/none"));
+    let with = |command: &[&str], artifact: &str, more: &[&str]| {
+        let given = ["--artifact", artifact, "--public-key", "raw-ecdsa.pub"];
+        desk.run([command, &given, more].concat())
+    };
+    let signature = ["--signature", "raw-ecdsa.sig"];
+    let said = with(&["log", "upload"], &app, &signature).ended(0);
+    says(&said.out, &["over sha256:", "in app.rekor.json"]);
+    says(&said.err, &["fetched 11 bytes, sha256:"]);
+    let said = with(&["log", "verify"], &app, &["--json"]).ended(0);
+    assert!(
+        said.json()["artifact"]
+            .as_str()
+            .unwrap()
+            .starts_with("sha256:")
+    );
+    with(&["log", "verify"], &none, &["--receipt", "app.rekor.json"]).ended(11);
+    let said = with(&["log", "verify"], &app, &["--offline"]).ended(50);
+    says(&said.err, &["--offline opens no socket"]);
+    let far = "http://192.0.2.1/app";
+    with(&["log", "upload"], far, &signature).ended(30);
+    // The file is of use too, and needs no socket.
+    desk.write("app", "an artifact");
+    with(&["log", "verify"], "app", &["--offline"]).ended(0);
 }

@@ -11,8 +11,9 @@
 
 mod desk;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use desk::{Desk, STELLA, Said, says};
 
@@ -176,6 +177,76 @@ fn a_key_in_a_device_signs_and_is_told_about() {
     }
     let taken = vault.run(PIN, &["key", "import", "--key", KEY]).ended(2);
     says(&taken.err, &["cannot be taken out"]);
+}
+
+/// An instance that does not outlive its test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_certificate_authorities_key_stays_in_its_device() {
+    let Some(vault) = Vault::open() else {
+        return;
+    };
+    let address = vault.desk.url.trim_start_matches("http://").to_owned();
+    let serve = [
+        "serve",
+        "--dir",
+        "sigstore",
+        "--listen",
+        &address,
+        "--ca-key",
+        KEY,
+        "--tsa-key",
+        KEY,
+    ];
+    // 1. Made and served with the key; the PIN is the environment's.
+    let mut command = vault.command(&serve);
+    command.env("STELLA_PKCS11_PIN", PIN).stderr(Stdio::piped());
+    let mut server = Server(command.spawn().unwrap());
+    let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("serving "), "{first}");
+    std::thread::spawn(move || lines.for_each(drop));
+    let desk = &vault.desk;
+    desk.run(["trust", "use", &desk.url]).ended(0);
+    let artifact = format!("sha256:{}", "ab".repeat(32));
+    desk.sign(&artifact, &[]);
+    let id = server.0.id().to_string();
+    Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(server.0.wait().unwrap().success());
+    // 2. Verified without it; its name is recorded, and no secret.
+    desk.verify(&artifact, &["--offline"]).ended(0);
+    let recorded = std::fs::read_to_string(desk.path("sigstore/instance.json")).unwrap();
+    assert!(
+        recorded.contains(KEY) && !recorded.contains(PIN),
+        "{recorded}"
+    );
+    assert!(!desk.path("sigstore/keys/root.pem").exists());
+    // 3. A wrong PIN, none, or a key that is gone: it does not start.
+    vault.run("99999", &serve).ended(41);
+    desk::finish(&mut vault.command(&serve)).ended(41);
+    let module = vault.module;
+    let gone =
+        format!("--module {module} --login --pin {PIN} --delete-object --type privkey --label org");
+    vault.tool("pkcs11-tool", &gone);
+    let said = vault.run(PIN, &serve).ended(43);
+    says(&said.err, &["object=org"]);
+    let again = format!(
+        "--module {module} --login --pin {PIN} --keypairgen --key-type EC:prime256v1 --label org --id 02"
+    );
+    let public =
+        format!("--module {module} --login --pin {PIN} --delete-object --type pubkey --label org");
+    vault.tool("pkcs11-tool", &public);
+    vault.tool("pkcs11-tool", &again);
+    let said = vault.run(PIN, &serve).ended(40);
+    says(&said.err, &["now another key"]);
 }
 
 #[test]

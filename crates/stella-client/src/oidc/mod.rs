@@ -1,4 +1,4 @@
-//! Identity tokens: the one that was given by hand, or the one that the CI runner offers.
+//! Identity tokens: the one that was given by hand, or the one that the CI runner or the machine offers.
 //!
 //! The first provider that is configured decides: its failure is an error, and no other identity takes its place.
 //! Logins of people are not here.
@@ -7,6 +7,8 @@ pub mod buildkite;
 pub mod file;
 pub mod github;
 mod gitlab;
+pub mod google;
+pub mod spiffe;
 mod token;
 
 #[cfg(test)]
@@ -28,6 +30,9 @@ pub(crate) const TOKEN_VARIABLE: &str = "SIGSTORE_ID_TOKEN";
 /// Where a projected service-account token lies, as cosign expects it.
 pub const TOKEN_FILE: &str = "/var/run/sigstore/cosign/oidc-token";
 
+/// Where the firmware says whose machine this is.
+pub const PRODUCT_FILE: &str = "/sys/class/dmi/id/product_name";
+
 /// Where a token came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,6 +47,10 @@ pub enum TokenOrigin {
     GitlabCi,
     /// A flag, a variable of ours, or a caller.
     GivenByHand,
+    /// The metadata server of Google Cloud.
+    GoogleCloud,
+    /// The SPIFFE Workload API.
+    Spiffe,
     /// `SIGSTORE_ID_TOKEN`.
     Variable,
 }
@@ -54,6 +63,8 @@ impl fmt::Display for TokenOrigin {
             Self::GithubActions => formatter.write_str("GitHub Actions"),
             Self::GitlabCi => formatter.write_str("GitLab CI"),
             Self::GivenByHand => formatter.write_str("a token given by hand"),
+            Self::GoogleCloud => formatter.write_str("Google Cloud's metadata server"),
+            Self::Spiffe => formatter.write_str("the SPIFFE Workload API"),
             Self::Variable => write!(formatter, "${TOKEN_VARIABLE}"),
         }
     }
@@ -103,9 +114,23 @@ pub enum ProviderError {
         /// The audience to write there.
         audience: String,
     },
+    /// The metadata server that is named would be asked in the clear, beyond this machine.
+    #[error(
+        "GCE_METADATA_HOST is {found:?}: expected 169.254.169.254, metadata.google.internal or an address of the loopback"
+    )]
+    GoogleHost {
+        /// What the variable says.
+        found: String,
+    },
     /// The runner's endpoint is no address.
     #[error("ACTIONS_ID_TOKEN_REQUEST_URL is not an address")]
     RunnerAddress,
+    /// The endpoint of the Workload API is no socket of this machine.
+    #[error("SPIFFE_ENDPOINT_SOCKET is {found:?}: expected a socket of this machine, unix:///PATH")]
+    SpiffeEndpoint {
+        /// What the variable says.
+        found: String,
+    },
 }
 
 fn system_words(kind: io::ErrorKind, number: Option<i32>) -> String {
@@ -127,6 +152,10 @@ pub enum Provider {
     GithubActions(github::RunnerEndpoint),
     /// GitLab CI, whose jobs hold their token.
     GitlabCi(SecretText),
+    /// A machine of Google Cloud.
+    GoogleCloud(google::MetadataServer),
+    /// A workload of SPIFFE.
+    Spiffe(spiffe::Workload),
     /// Any system that sets `SIGSTORE_ID_TOKEN`.
     Variable(SecretText),
 }
@@ -155,8 +184,10 @@ impl SecretText {
 pub struct Environment<'a> {
     /// Reads a variable; one that is empty counts as not set.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The token file that is looked for last; [`TOKEN_FILE`] in the real world.
+    /// The token file that is looked for; [`TOKEN_FILE`] in the real world.
     pub token_file: &'a Path,
+    /// The file that says whose machine this is; [`PRODUCT_FILE`] in the real world.
+    pub product_file: &'a Path,
 }
 
 impl Environment<'_> {
@@ -196,7 +227,14 @@ pub fn detect(
         return Err(ProviderError::CircleciToken { audience });
     }
     let file = environment.token_file;
-    Ok(file.exists().then(|| Provider::File(file.to_owned())))
+    if file.exists() {
+        return Ok(Some(Provider::File(file.to_owned())));
+    }
+    if let Some(workload) = spiffe::detect(environment)? {
+        return Ok(Some(Provider::Spiffe(workload)));
+    }
+    // Last: the account belongs to the whole machine.
+    Ok(google::detect(environment)?.map(Provider::GoogleCloud))
 }
 
 impl Provider {
@@ -208,6 +246,8 @@ impl Provider {
             Self::File(path) => TokenOrigin::File(path.clone()),
             Self::GithubActions(_) => TokenOrigin::GithubActions,
             Self::GitlabCi(_) => TokenOrigin::GitlabCi,
+            Self::GoogleCloud(_) => TokenOrigin::GoogleCloud,
+            Self::Spiffe(_) => TokenOrigin::Spiffe,
             Self::Variable(_) => TokenOrigin::Variable,
         }
     }
@@ -227,6 +267,24 @@ impl Provider {
             Self::File(path) => Ok(file::read_token(path)?),
             Self::GithubActions(endpoint) => endpoint.token(transport, audience).await,
             Self::GitlabCi(token) | Self::Variable(token) => Ok(token.0.clone()),
+            Self::GoogleCloud(server) => server.token(transport, audience).await,
+            Self::Spiffe(workload) => workload.token(audience).await,
+        }
+    }
+
+    /// Returns the token where it is here already; none where somebody must be asked for it. Nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::File`].
+    pub fn held(&self) -> Result<Option<Zeroizing<String>>, ProviderError> {
+        match self {
+            Self::File(path) => file::read_token(path).map(Some),
+            Self::GitlabCi(token) | Self::Variable(token) => Ok(Some(token.0.clone())),
+            Self::Buildkite(_)
+            | Self::GithubActions(_)
+            | Self::GoogleCloud(_)
+            | Self::Spiffe(_) => Ok(None),
         }
     }
 }

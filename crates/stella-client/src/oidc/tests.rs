@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use stella_wire::transport::{Transport as _, TransportError};
 
 use super::*;
 use crate::error::{ErrorClass, Service};
@@ -20,6 +21,7 @@ fn detect_in(variables: &[(&str, &str)]) -> Result<Option<Provider>, ProviderErr
     let environment = Environment {
         variable: &|name| variables.get(name).map(|value| (*value).to_owned()),
         token_file: Path::new("/nonexistent/token"),
+        product_file: Path::new("/nonexistent/product_name"),
     };
     detect(&environment, "sigstore")
 }
@@ -171,6 +173,119 @@ fn buildkites_agent_is_asked_and_circleci_is_told_how() {
     );
 }
 
+#[test]
+fn googles_metadata_server_is_asked_where_the_machine_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let product_file = folder.path().join("product_name");
+    let origin_of = |product: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&product_file, product).unwrap();
+        let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+        let environment = Environment {
+            variable: &|name| variables.get(name).map(|value| (*value).to_owned()),
+            token_file: Path::new("/nonexistent/token"),
+            product_file: &product_file,
+        };
+        detect(&environment, "sigstore").map(|found| found.map(|provider| provider.origin()))
+    };
+    let google = Ok(Some(TokenOrigin::GoogleCloud));
+    for product in ["Google\n", "Google Compute Engine\n"] {
+        assert_eq!(origin_of(product, &[]), google, "{product}");
+    }
+    for product in ["", "KVM\n", "Google Pixelbook\n", &"Google".repeat(100)] {
+        assert_eq!(origin_of(product, &[]), Ok(None), "{product}");
+    }
+    // The runner's machine is not the job.
+    for name in ["CI", "GITEA_ACTIONS", "JENKINS_URL", "TF_BUILD"] {
+        assert_eq!(origin_of("Google\n", &[(name, "true")]), Ok(None), "{name}");
+    }
+    let said = ("GCE_METADATA_HOST", "metadata.google.internal");
+    assert_eq!(origin_of("", &[("CI", "true"), said]), google);
+}
+
+#[test]
+fn googles_metadata_server_is_one_address_and_says_who_it_is() {
+    let host = |host| detect_in(&[("GCE_METADATA_HOST", host)]);
+    for good in ["169.254.169.254:80", "[fd20:ce::254]", "localhost:8080"] {
+        assert!(host(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "metadata.example",
+        "169.254.169.254:8080",
+        "169.254.169.253",
+        "metadata.google.internal.example",
+        "me@169.254.169.254",
+        "169.254.169.254/x",
+    ] {
+        let found = bad.to_owned();
+        assert_eq!(host(bad), Err(ProviderError::GoogleHost { found }));
+    }
+
+    let server = host("169.254.169.254").unwrap().unwrap();
+    let mut answer = status(200, "a.b.c\n").unwrap();
+    let flavor = http::HeaderName::from_static("metadata-flavor");
+    answer
+        .headers_mut()
+        .insert(&flavor, "Google".parse().unwrap());
+    let script = Script::new([Ok(answer), status(200, "a.b.c"), status(404, "")]);
+    let token = run(server.token(&script, "my audience")).unwrap();
+    assert_eq!(token.as_str(), "a.b.c");
+    let asked = &script.asked()[0];
+    assert_eq!(
+        asked.uri().to_string(),
+        "http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/identity?audience=my+audience&format=full"
+    );
+    assert_eq!(asked.headers()[&flavor], "Google");
+    let class = || run(server.token(&script, "a")).unwrap_err().class();
+    assert_eq!(class(), ErrorClass::Refused);
+    assert_eq!(class(), ErrorClass::Refused);
+}
+
+#[test]
+fn plain_http_reaches_the_metadata_server_for_its_driver_alone() {
+    let network = crate::Network::default();
+    let asked = |address: &str| {
+        let mut request = stella_wire::transport::Request::default();
+        *request.uri_mut() = address.parse().unwrap();
+        request
+    };
+    // No socket is needed to say no.
+    let refused = |request| {
+        let Err(TransportError::Unreachable { .. }) = run(network.send(request)) else {
+            panic!("that address was asked")
+        };
+    };
+    refused(asked("http://169.254.169.254/"));
+    refused(asked("http://metadata.google.internal/"));
+    for address in [
+        "http://169.254.169.253/",
+        "http://169.254.169.254:8080/",
+        "http://metadata.google.internal.example/",
+    ] {
+        let mut request = asked(address);
+        request.extensions_mut().insert(crate::network::LinkOnly);
+        refused(request);
+    }
+}
+
+#[test]
+fn the_workload_api_is_a_socket_of_this_machine() {
+    let endpoint = |endpoint| detect_in(&[("SPIFFE_ENDPOINT_SOCKET", endpoint)]);
+    for good in ["unix:///run/spire/api.sock", "unix:/run/spire/api.sock"] {
+        let found = endpoint(good).unwrap().unwrap();
+        assert_eq!(found.origin(), TokenOrigin::Spiffe, "{good}");
+    }
+    for bad in [
+        "tcp://127.0.0.1:8000",
+        "unix://host/api.sock",
+        "unix:api.sock",
+        "unix:///a?b",
+        "/run/spire/api.sock",
+    ] {
+        let found = bad.to_owned();
+        assert_eq!(endpoint(bad), Err(ProviderError::SpiffeEndpoint { found }));
+    }
+}
+
 fn check(claims: &serde_json::Value, issuer: Option<&str>) -> Result<IdentityToken, TokenError> {
     let demands = TokenDemands {
         audience: "sigstore",
@@ -284,6 +399,7 @@ fn a_token_file_is_read_each_time_and_bounded() {
     let environment = Environment {
         variable: &|_| None,
         token_file: &path,
+        product_file: Path::new("/nonexistent/product_name"),
     };
     let provider = detect(&environment, "sigstore").unwrap().unwrap();
     assert_eq!(provider.origin(), TokenOrigin::File(path.clone()));

@@ -110,6 +110,19 @@ pub struct Erased {
     pub was_there: bool,
 }
 
+/// A file of credentials, as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The file.
+    pub path: PathBuf,
+    /// How many registries and namespaces have an entry.
+    pub registries: usize,
+    /// The helpers that it names, without `docker-credential-`.
+    pub helpers: Vec<String>,
+    /// Those of them whose program is not in the search path.
+    pub missing: Vec<String>,
+}
+
 /// Where credentials are looked for, and kept.
 ///
 /// Calls block: they read small files and may wait for a helper, at most for a minute. Inside of a task, call them from a
@@ -287,6 +300,31 @@ impl Credentials {
         };
         let others = self.places.iter().skip(1).filter(holds);
         others.map(|place| place.path.as_path()).collect()
+    }
+
+    /// Looks at every file that is there, and for the programs that it names; none of them is run.
+    #[must_use]
+    pub fn survey(&self) -> Vec<Result<Seen, CredentialError>> {
+        let seen = |place: &Place| {
+            let file = place.read().transpose()?;
+            Some(file.and_then(|file| self.seen(place, &file)))
+        };
+        self.places.iter().filter_map(seen).collect()
+    }
+
+    fn seen(&self, place: &Place, file: &AuthFile) -> Result<Seen, CredentialError> {
+        let (registries, helpers) = (file.registries()?, file.helpers()?);
+        let is_missing = |name: &String| !self.helpers.is_installed(name);
+        Ok(Seen {
+            path: place.path.clone(),
+            missing: helpers
+                .iter()
+                .filter(|each| is_missing(each))
+                .cloned()
+                .collect(),
+            registries: registries.len(),
+            helpers,
+        })
     }
 
     /// Returns the file that is written to.

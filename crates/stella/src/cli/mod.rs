@@ -8,6 +8,7 @@ mod blob;
 mod completion;
 pub(crate) mod config;
 mod demo;
+mod doctor;
 mod dropin;
 mod gate;
 mod identity;
@@ -56,6 +57,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   stella demo                                      see the whole walk in a second
+  stella doctor                                    see what is missing on this machine
   stella serve --dir ./sigstore                    run a private Sigstore
   stella trust use http://127.0.0.1:8470           say whom to believe
   stella trust use public                          or: the public-good Sigstore
@@ -89,6 +91,8 @@ enum Command {
     Config(config::Command),
     /// Tell the whole story on this machine: sign, verify, stop the instance, verify offline, change a byte
     Demo(demo::Args),
+    /// Look whether signing and verifying can work on this machine, and say what to do next
+    Doctor(doctor::Args),
     #[command(name = "generate-key-pair", hide = true)]
     GenerateKeyPair(key::generate::Args),
     /// Identity tokens of the local instance
@@ -138,7 +142,19 @@ pub(crate) struct Context {
 
 impl Context {
     /// Loads the configuration with what a command's own flags say.
-    pub(crate) fn load(&self, mut flags: Flags) -> Result<Loaded, Failure> {
+    pub(crate) fn load(&self, flags: Flags) -> Result<Loaded, Failure> {
+        let loaded = self.read(flags)?;
+        if let Some(path) = &loaded.not_used {
+            terminal::tell(&format!(
+                "note: {} is not used: pass --config",
+                path.display()
+            ));
+        }
+        Ok(loaded)
+    }
+
+    /// Loads the configuration, and says nothing.
+    fn read(&self, mut flags: Flags) -> Result<Loaded, Failure> {
         flags.config.clone_from(&self.config);
         if flags.trust_elsewhere == TrustElsewhere::None
             && places::trust().join("trust.json").exists()
@@ -150,15 +166,7 @@ impl Context {
             variable: &variable,
             read: &|path| stella_attest::file::read(path, crate::config::MAX_BYTES),
         };
-        let loaded = crate::config::load(&flags, &around)
-            .map_err(|error| Failure::usage(error.to_string()))?;
-        if let Some(path) = &loaded.not_used {
-            terminal::tell(&format!(
-                "note: {} is not used: pass --config",
-                path.display()
-            ));
-        }
-        Ok(loaded)
+        crate::config::load(&flags, &around).map_err(|error| Failure::usage(error.to_string()))
     }
 }
 
@@ -211,6 +219,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Config(command) => config::run(&context, &command),
         Command::Demo(args) => wait(demo::run(args)),
+        Command::Doctor(args) => doctor::run(&context, &args),
         Command::GenerateKeyPair(args) => key::generate::run(&args, "cosign"),
         Command::Identity(command) => wait(identity::run(command)),
         Command::ImportKeyPair(args) => key::import::run(&args, "import-cosign"),

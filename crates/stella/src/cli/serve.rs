@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use stella_keys::reference::KeyReference;
 use stella_server::listen::{self, Consent, Exposure, ListenError, Offered};
-use stella_server::{Description, InstanceError, OpenError, OwnIssuer, OwnRegistry, Sigstore};
+use stella_server::{
+    Description, InstanceError, KeyReferences, OpenError, OwnIssuer, OwnRegistry, Sigstore,
+};
 use url::Url;
 
 use crate::exit::{self, Failure};
+use crate::key::PassphraseFlags;
 use crate::{local, places, terminal};
 
 /// Where a new instance listens when nothing is said.
@@ -50,6 +54,18 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "insecure_dev_issuer")]
     no_dev_issuer: bool,
 
+    /// Let a new instance's certificate authority sign with this key, which stays where it is: pkcs11:…, NAME://KEY,
+    /// a path, env:VARIABLE. Its name is recorded, and it is opened at each start
+    #[arg(long, value_name = "KEY")]
+    ca_key: Option<String>,
+
+    /// The same for the timestamp authority
+    #[arg(long, value_name = "KEY")]
+    tsa_key: Option<String>,
+
+    #[command(flatten)]
+    passphrase: PassphraseFlags,
+
     /// Serve this too; may be given again
     #[arg(long, value_name = "WHAT", value_enum)]
     with: Vec<Extra>,
@@ -79,6 +95,21 @@ impl Args {
             own_issuer: consent(self.insecure_dev_issuer),
             own_registry: consent(self.insecure_open_registry),
         }
+    }
+
+    /// Returns the keys that are kept elsewhere, by names that hold wherever the instance is started.
+    fn keys(&self) -> Result<KeyReferences, Failure> {
+        let lasting = |given: &String| match KeyReference::parse(given) {
+            KeyReference::File(path) => match std::path::absolute(&path) {
+                Ok(path) => Ok(path.display().to_string()),
+                Err(error) => Err(Failure::io("find", &path, &error)),
+            },
+            _ => Ok(given.clone()),
+        };
+        Ok(KeyReferences {
+            ca: self.ca_key.as_ref().map(lasting).transpose()?,
+            tsa: self.tsa_key.as_ref().map(lasting).transpose()?,
+        })
     }
 
     fn offered(&self) -> Offered {
@@ -114,18 +145,20 @@ async fn serve(args: Args) -> Result<u8, Failure> {
     let place = Place::find(&args, &directory)?;
     listen::require_guarded(&place.url, place.address, offered, args.exposure())
         .map_err(|error| listen_failure(&error))?;
-    // 2. The socket: who comes early waits in its queue.
+    // 2. The keys that are kept elsewhere.
+    let keys = local::hold(&place.keys, &args.passphrase)?;
+    // 3. The socket: who comes early waits in its queue.
     let listener = listen::bind_address(place.address)
         .await
         .map_err(|error| listen_failure(&error))?;
-    // 3. The instance: made at the first start, its URL fixed from then on.
+    // 4. The instance: made at the first start, its URL fixed from then on.
     if place.is_new {
-        local::init(&directory, &place.url)?;
+        local::init(&directory, &place.url, &keys)?;
     }
-    let sigstore = local::open(&directory, Duration::ZERO, offered)
+    let sigstore = local::open(&directory, Duration::ZERO, offered, keys)
         .await
         .map_err(local::open_failure)?;
-    // 4. Serve until told to stop.
+    // 5. Serve until told to stop.
     let address = listener.local_addr().unwrap_or(place.address);
     let stop = stop_signal()?;
     announce(&sigstore, address, &directory, start.elapsed());
@@ -165,6 +198,8 @@ struct Place {
     url: String,
     /// The socket's address.
     address: SocketAddr,
+    /// Its keys that are kept elsewhere.
+    keys: KeyReferences,
     /// Whether it is still to be made.
     is_new: bool,
 }
@@ -172,13 +207,26 @@ struct Place {
 impl Place {
     fn find(args: &Args, directory: &Path) -> Result<Self, Failure> {
         match Description::read(directory) {
-            Ok(description) => Self::of_existing(args, description.url),
+            Ok(description) => Self::of_existing(args, description),
             Err(InstanceError::NotInitialised { .. }) => Self::of_new(args),
             Err(error) => Err(local::instance_failure(error)),
         }
     }
 
-    fn of_existing(args: &Args, url: String) -> Result<Self, Failure> {
+    fn of_existing(args: &Args, description: Description) -> Result<Self, Failure> {
+        let Description { url, keys, .. } = description;
+        let asked = args.keys()?;
+        for (asked, recorded) in [(&asked.ca, &keys.ca), (&asked.tsa, &keys.tsa)] {
+            if asked.is_some() && asked != recorded {
+                let recorded = recorded.as_deref().unwrap_or("a file of its own");
+                return Err(Failure::usage(format!(
+                    "this instance was made with the key {recorded}, and keeps to it"
+                ))
+                .hint(
+                    "its certificates are for that key: make a new instance in another directory",
+                ));
+            }
+        }
         if args
             .url
             .as_ref()
@@ -198,6 +246,7 @@ impl Place {
         Ok(Self {
             url,
             address,
+            keys,
             is_new: false,
         })
     }
@@ -222,6 +271,7 @@ impl Place {
         Ok(Self {
             url,
             address,
+            keys: args.keys()?,
             is_new: true,
         })
     }

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::json;
 use stella_bundle::signing_config::SigningConfig;
+use stella_bundle::tuf::{Root, Timestamp};
 use stella_client::tuf::Believed;
 
-use super::{TrustKind, TrustMaterial, read_bounded};
+use super::{PUBLIC, TrustKind, TrustMaterial, read_bounded};
 use crate::exit::Failure;
 use crate::places;
 
@@ -62,6 +63,12 @@ pub(crate) struct Walked {
     pub(crate) began: Digest,
     /// The metadata.
     pub(crate) believed: Believed,
+}
+
+/// What is known of a TUF repository.
+pub(crate) struct Metadata {
+    pub(crate) root: Root,
+    pub(crate) timestamp: Option<Timestamp>,
 }
 
 /// The folder of the recorded choice.
@@ -148,6 +155,22 @@ impl Folder {
             Failure::usage(format!("cannot read {}", path.display())).hint(hint)
         })?;
         Ok(Some(walked).filter(|walked| walked.repository == address))
+    }
+
+    /// Returns what is known of the TUF repository that a record names; none where it names none.
+    pub(crate) fn metadata(&self, record: &Record) -> Result<Option<Metadata>, Failure> {
+        let address = match record.kind {
+            TrustKind::Public => PUBLIC.repository,
+            TrustKind::Tuf => record.source.as_str(),
+            _ => return Ok(None),
+        };
+        let walked = self.last_walk(address)?;
+        Ok(walked.and_then(|walked| {
+            let root = Root::trust(&walked.believed.root).ok()?;
+            let bytes = walked.believed.timestamp.as_deref();
+            let timestamp = bytes.and_then(|bytes| root.remembered_timestamp(bytes).ok());
+            Some(Metadata { root, timestamp })
+        }))
     }
 
     fn read<T: for<'a> Deserialize<'a>>(

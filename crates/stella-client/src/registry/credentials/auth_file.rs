@@ -78,6 +78,26 @@ impl AuthFile {
         self.meant(helper(&self.text, registry))
     }
 
+    /// Lists the helpers that stand for any registry.
+    pub(super) fn helpers(&self) -> Result<Vec<String>, CredentialError> {
+        let list = || {
+            let file = whole(&self.text)?;
+            let own = inner(&file, "credHelpers")?;
+            let own = own.members().map(|(key, _)| word(&own, key, "credHelpers"));
+            let named = own.chain([word(&file, "credsStore", "the file")]);
+            let named: Vec<_> = named.collect::<Result<_, _>>()?;
+            let mut found: Vec<String> = named
+                .into_iter()
+                .flatten()
+                .map(|name| (*name).clone())
+                .collect();
+            found.sort();
+            found.dedup();
+            Ok(found)
+        };
+        self.meant(list())
+    }
+
     /// Lists the registries with an entry.
     pub(super) fn registries(&self) -> Result<Vec<String>, CredentialError> {
         let list = || {

@@ -117,6 +117,11 @@ impl CredentialHelpers {
         answer.require_success().map(|_| true)
     }
 
+    /// Says whether a helper's program is to be found.
+    pub(super) fn is_installed(&self, name: &str) -> bool {
+        self.program(name).is_some()
+    }
+
     fn run(&self, name: &str, verb: &str, question: &[u8]) -> Result<Answer, HelperProblem> {
         let program = self.program(name).ok_or(HelperProblem::NotInstalled)?;
         // What a helper has to say to a person, it says on standard error.

@@ -15,6 +15,7 @@ use stella_client::network::{Network, NetworkOptions};
 use stella_client::rekor::Rekor;
 use stella_client::retry::{RetryPolicy, Retrying};
 use stella_client::tsa::Tsa;
+use stella_server::HeldKeys;
 use stella_wire::transport::Transport;
 
 use crate::config::{Algorithm, Key, Keyless};
@@ -60,7 +61,8 @@ impl Table {
                     "note: no trust root was chosen; signing with this machine's own instance in {}",
                     directory.display()
                 ));
-                crate::local::init(&directory, crate::cli::serve::DEFAULT_URL)?;
+                let keys = HeldKeys::default();
+                crate::local::init(&directory, crate::cli::serve::DEFAULT_URL, &keys)?;
             }
             let local = Local::connect(&directory).await?;
             let (transport, material) = (Arc::clone(&local.transport), local.material.clone());
@@ -105,19 +107,7 @@ pub(in crate::cli) fn services(
     now: UnixTime,
     is_certified: bool,
 ) -> Result<Services, Failure> {
-    let addresses = |kind: ServiceKind| {
-        let configured = match kind {
-            ServiceKind::Fulcio => &keyless.fulcio,
-            ServiceKind::Rekor => &keyless.rekor,
-            ServiceKind::Tsa => &keyless.tsa,
-            // Tokens are asked for elsewhere.
-            ServiceKind::Oidc => &None,
-        };
-        match configured {
-            Some(url) => Ok(vec![url.to_string()]),
-            None => chosen(kind, material, now),
-        }
-    };
+    let addresses = |kind| addresses(kind, keyless, material, now);
     let fulcio = match is_certified {
         true => addresses(ServiceKind::Fulcio)?,
         // A key that is known as it is asks nobody to certify it.
@@ -134,6 +124,26 @@ pub(in crate::cli) fn services(
         logs: logs.iter().map(|url| Rekor::new(url)).collect(),
         timestamp_authorities: stamping.iter().map(|url| Tsa::new(url)).collect(),
     })
+}
+
+/// Returns the addresses of one kind of service: the configured one, else those that the signing config has chosen.
+pub(in crate::cli) fn addresses(
+    kind: ServiceKind,
+    keyless: &Keyless,
+    material: &TrustMaterial,
+    now: UnixTime,
+) -> Result<Vec<String>, Failure> {
+    let configured = match kind {
+        ServiceKind::Fulcio => &keyless.fulcio,
+        ServiceKind::Rekor => &keyless.rekor,
+        ServiceKind::Tsa => &keyless.tsa,
+        // Tokens are asked for elsewhere.
+        ServiceKind::Oidc => &None,
+    };
+    match configured {
+        Some(url) => Ok(vec![url.to_string()]),
+        None => chosen(kind, material, now),
+    }
 }
 
 /// Returns the addresses that the signing config has chosen, one or more.

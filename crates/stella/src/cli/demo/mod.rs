@@ -32,8 +32,8 @@ use stella_policy::signer::{Signer, Who};
 use stella_policy::type_pattern::TypePattern;
 use stella_server::listen::Offered;
 use stella_server::{
-    Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, OwnIssuer, OwnRegistry, Sigstore, SystemClock,
-    TokenRequest,
+    Clock as _, DEFAULT_AUDIENCE, DEFAULT_SUBJECT, HeldKeys, OwnIssuer, OwnRegistry, Sigstore,
+    SystemClock, TokenRequest,
 };
 use zeroize::Zeroizing;
 
@@ -80,7 +80,7 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
 
     // 1. A private Sigstore.
     let instance = directory.join("instance");
-    local::init(&instance, URL)?;
+    local::init(&instance, URL, &HeldKeys::default())?;
     story.step(
         "made a private Sigstore: OIDC issuer, Fulcio, CT log, Rekor v2, timestamp authority",
     );
@@ -88,7 +88,7 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
         own_issuer: OwnIssuer::Offer,
         own_registry: OwnRegistry::Offer,
     };
-    let sigstore = local::open(&instance, Duration::ZERO, offered)
+    let sigstore = local::open(&instance, Duration::ZERO, offered, HeldKeys::default())
         .await
         .map_err(local::open_failure)?;
     let config = ClientTrustConfig::parse(sigstore.client_trust_config())

@@ -75,6 +75,18 @@ const RULES: &[Rule] = &[
         ],
     ),
     rule("loginfo", &["log", "info"], None, &[SERVER]),
+    rule(
+        "logproof",
+        &["log", "proof"],
+        None,
+        &[
+            SERVER,
+            &[
+                ("--first-size", Named("--from")),
+                ("--last-size", Named("--to")),
+            ],
+        ],
+    ),
 ];
 
 #[cfg(test)]
@@ -97,6 +109,10 @@ mod tests {
             ("get --log-index 7", "log get --index 7"),
             ("search --sha 0a0b", "log search --artifact sha256:0a0b"),
             ("loginfo", "log info"),
+            (
+                "logproof --first-size 3 --last-size 7",
+                "log proof --from 3 --to 7",
+            ),
         ] {
             assert_eq!(turned(&TOOL, theirs).as_deref(), Ok(ours), "{theirs}");
         }

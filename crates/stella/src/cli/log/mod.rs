@@ -2,6 +2,7 @@
 
 mod foreign;
 mod fsck;
+mod proof;
 mod receipt;
 mod search;
 mod upload;
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     /// Show how large the log is, and what it signed
     #[command(visible_alias = "loginfo")]
     Info(search::InfoArgs),
+    /// Write the proof that an entry is in the log, or that the log only grew
+    Proof(proof::Args),
     /// Find the entries of a key, or about an artifact
     Search(search::SearchArgs),
     /// Put a signature that another tool made into the transparency log
@@ -35,9 +38,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
         Command::Fsck(args) => fsck::run(args),
         Command::Get(args) => search::get(context, args).await,
         Command::Info(args) => search::info(context, args).await,
+        Command::Proof(args) => proof::run(context, args).await,
         Command::Search(args) => search::search(context, args).await,
         Command::Upload(args) => upload::run(context, *args).await,
-        Command::Verify(args) => verify::run(context, &args),
+        Command::Verify(args) => verify::run(context, args).await,
     }
 }
 

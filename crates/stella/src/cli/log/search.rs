@@ -10,7 +10,7 @@ use stella_bundle::entry::LogEntry;
 use stella_bundle::json::decode_base64;
 use stella_bundle::key::PublicKey;
 use stella_bundle::pem;
-use stella_client::rekor::Rekor;
+use stella_client::{Head, Rekor};
 use stella_server::{Clock as _, SystemClock};
 use stella_tlog::checkpoint::Checkpoint;
 use url::Url;
@@ -83,30 +83,35 @@ pub(crate) struct InfoArgs {
 }
 
 /// A log that is read.
-struct Open {
-    table: Table,
-    rekor: Rekor,
-    checkpoint: Checkpoint,
+pub(super) struct Open {
+    pub(super) table: Table,
+    pub(super) rekor: Rekor,
+    pub(super) head: Head,
 }
 
 impl LogFlags {
-    async fn open(&self, context: &Context) -> Result<Open, Failure> {
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(super) async fn open(&self, context: &Context) -> Result<Open, Failure> {
         let (table, services) = reach(&self.place, self.rekor.as_ref(), context).await?;
         let rekor = services.logs.first().cloned();
         let rekor = rekor.ok_or_else(|| Failure::usage("no log is named by the signing config"))?;
         let (trust, now) = (table.material.prepare(), SystemClock.now());
-        let checkpoint = rekor
-            .checkpoint(table.transport.as_ref(), &trust, now)
-            .await?;
-        Ok(Open {
-            table,
-            rekor,
-            checkpoint,
-        })
+        let head = rekor.head(table.transport.as_ref(), &trust, now).await?;
+        Ok(Open { table, rekor, head })
     }
 }
 
 impl Open {
+    /// Says that the log does not reach so far.
+    pub(super) fn no_entry(&self, index: u64) -> Failure {
+        let size = self.head.checkpoint.size;
+        let message = format!("the log has {size} entries, and none with index {index}");
+        Failure::new(exit::NO_ATTESTATION, message)
+    }
+
     /// Reads every entry that `wanted` wants.
     async fn entries(
         &self,
@@ -121,7 +126,7 @@ impl Open {
         };
         let transport = self.table.transport.as_ref();
         self.rekor
-            .entries(transport, &self.checkpoint, each)
+            .entries(transport, &self.head.checkpoint, each)
             .await?;
         self.table.clear();
         Ok(found)
@@ -145,14 +150,14 @@ pub(crate) async fn search(context: &Context, args: SearchArgs) -> Result<u8, Fa
         is_proven && by && about
     };
     let found = open.entries(is_wanted).await?;
-    let size = open.checkpoint.size.0;
+    let size = open.head.checkpoint.size.0;
     if args.log.json {
         let rows = found
             .iter()
             .map(|(index, body)| json!({"index": index, "body": body}));
         let rows: Vec<Value> = rows.collect();
         terminal::say_json(
-            &json!({"origin": open.checkpoint.origin, "treeSize": size, "entries": rows}),
+            &json!({"origin": open.head.checkpoint.origin, "treeSize": size, "entries": rows}),
         );
     } else {
         for (index, body) in &found {
@@ -176,11 +181,7 @@ pub(crate) async fn get(context: &Context, args: GetArgs) -> Result<u8, Failure>
     let open = args.log.open(context).await?;
     let found = open.entries(|index, _| index == args.index).await?;
     let Some((_, body)) = found.first() else {
-        let message = format!(
-            "the log has {} entries, and none with index {}",
-            open.checkpoint.size.0, args.index
-        );
-        return Err(Failure::new(exit::NO_ATTESTATION, message));
+        return Err(open.no_entry(args.index));
     };
     terminal::say_json(body);
     Ok(exit::OK)
@@ -190,7 +191,7 @@ pub(crate) async fn info(context: &Context, args: InfoArgs) -> Result<u8, Failur
     let open = args.log.open(context).await?;
     let Checkpoint {
         origin, size, root, ..
-    } = &open.checkpoint;
+    } = &open.head.checkpoint;
     if args.log.json {
         terminal::say_json(
             &json!({"origin": origin, "treeSize": size.0, "rootHash": root.to_string()}),
@@ -206,16 +207,18 @@ pub(crate) async fn info(context: &Context, args: InfoArgs) -> Result<u8, Failur
 fn proven(path: &Path) -> Result<Vec<Value>, Failure> {
     let refuse = |problem: &str| Failure::usage(format!("{}: {problem}", path.display()));
     let bytes = file::read(path, MAX_RECEIPT).map_err(|error| refuse(&error.to_string()))?;
-    let entries = match Receipt::parse(&bytes) {
-        Some(receipt) => vec![receipt.entry],
-        None => {
-            Bundle::parse(&bytes)
-                .map_err(|_| refuse("expected what `stella log upload` wrote, or a bundle"))?
-                .entries
-        }
-    };
+    let entries = entries_of(&bytes)
+        .ok_or_else(|| refuse("expected what `stella log upload` wrote, or a bundle"))?;
     let body = |entry: &LogEntry| serde_json::from_slice(&entry.canonicalized_body).ok();
     Ok(entries.iter().filter_map(body).collect())
+}
+
+/// Returns the entries in a receipt or bundle; none where the bytes are neither.
+pub(super) fn entries_of(bytes: &[u8]) -> Option<Vec<LogEntry>> {
+    match Receipt::parse(bytes) {
+        Some(receipt) => Some(vec![receipt.entry]),
+        None => Bundle::parse(bytes).ok().map(|bundle| bundle.entries),
+    }
 }
 
 fn read_key(path: &Path) -> Result<PublicKey, Failure> {

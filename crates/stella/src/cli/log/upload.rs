@@ -14,7 +14,7 @@ use stella_foreign::{Loggable, Native, Reason};
 use stella_server::{Clock as _, SystemClock};
 use url::Url;
 
-use super::foreign::{Foreign, ForeignFlags};
+use super::foreign::{Artifact, Fetch, Foreign, ForeignFlags};
 use super::receipt::{self, ENDING, Receipt};
 use crate::cli::Context;
 use crate::cli::attest::signing::{SigningFlags, reach};
@@ -58,11 +58,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
-    let foreign = args.foreign.verify()?;
-    let facts = match foreign.verified.loggable().clone() {
-        Loggable::Native(native) => record(context, &args, foreign, &native).await?,
-        Loggable::CounterAttest(reason) => attest(context, &args, &foreign, &reason).await?,
+    let artifact = args.foreign.artifact(Fetch::Allowed).await?;
+    let foreign = args.foreign.verify(&artifact)?;
+    let digest = foreign.verified.artifact().to_string();
+    let mut facts = match foreign.verified.loggable().clone() {
+        Loggable::Native(native) => record(context, &args, &artifact, foreign, &native).await?,
+        Loggable::CounterAttest(reason) => {
+            attest(context, &args, &artifact, &foreign, &reason).await?
+        }
     };
+    facts["artifact"] = json!(digest);
     if args.json {
         terminal::say_json(&facts);
         return Ok(exit::OK);
@@ -73,6 +78,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
         text("format"),
         escape(&text("signer"))
     ));
+    terminal::say(&format!("  over {digest}"));
     terminal::say(&match facts["reason"].as_str() {
         None => "  recorded as it is: the log verified it by itself".to_owned(),
         Some(reason) => format!("  recorded by an attestation that it is good: {reason}"),
@@ -90,6 +96,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
 async fn record(
     context: &Context,
     args: &Args,
+    artifact: &Artifact,
     foreign: Foreign,
     native: &Native,
 ) -> Result<Value, Failure> {
@@ -114,7 +121,7 @@ async fn record(
         );
         timestamps.push(stamp.await?.response);
     }
-    let path = args.output(ENDING);
+    let path = args.output(artifact, ENDING);
     let origin = super::origin(&entry);
     let (format, signer) = (
         foreign.verified.format(),
@@ -144,6 +151,7 @@ async fn record(
 async fn attest(
     context: &Context,
     args: &Args,
+    artifact: &Artifact,
     foreign: &Foreign,
     reason: &Reason,
 ) -> Result<Value, Failure> {
@@ -156,8 +164,7 @@ async fn attest(
         ));
     }
     let verified = &foreign.verified;
-    let name = args.foreign.artifact.file_name();
-    let name = name.map(|name| name.to_string_lossy().into_owned());
+    let name = artifact.name.clone();
     let predicate = json!({
         "format": verified.format().name(),
         "signer": verified.signer().to_string(),
@@ -171,7 +178,7 @@ async fn attest(
     let session = prepared.session();
     let message = Message::Statement(&statement);
     let signed = sign::sign(&session, prepared.signatory()?, message).await?;
-    let path = args.output(COUNTER_ENDING);
+    let path = args.output(artifact, COUNTER_ENDING);
     fs::write(&path, &signed.bytes).map_err(|error| Failure::io("write", &path, &error))?;
     let entry = signed.verified.facts().entries.first();
     let entry = entry.ok_or_else(|| {
@@ -191,11 +198,8 @@ fn piece(bytes: &[u8]) -> Value {
 }
 
 impl Args {
-    fn output(&self, ending: &str) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| {
-            let mut path = self.foreign.artifact.clone().into_os_string();
-            path.push(ending);
-            path.into()
-        })
+    fn output(&self, artifact: &Artifact, ending: &str) -> PathBuf {
+        let output = self.output.clone();
+        output.unwrap_or_else(|| artifact.beside(ending))
     }
 }

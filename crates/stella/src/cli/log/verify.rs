@@ -1,4 +1,5 @@
-//! `stella log verify`: a signature of another tool, and that a log recorded it. No socket is opened.
+//! `stella log verify`: a signature of another tool, and that a log recorded it. No socket is opened but for an
+//! artifact that is named by its address.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use stella_bundle::verify::{AuthenticTime, Trust, answer};
 use stella_foreign::Loggable;
 use stella_server::{Clock as _, SystemClock};
 
-use super::foreign::ForeignFlags;
+use super::foreign::{Fetch, ForeignFlags};
 use super::receipt::{self, ENDING, MAX_RECEIPT, Receipt};
 use crate::cli::Context;
 use crate::cli::gate::TrustFlags;
@@ -38,18 +39,24 @@ pub(crate) struct Args {
     #[command(flatten)]
     trust: TrustFlags,
 
+    /// Open no socket: the artifact is a file
+    #[arg(long)]
+    offline: bool,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     // 1. The proof, and the signature that it is about, verified with the key that the caller believes.
-    let path = args.receipt.clone().unwrap_or_else(|| {
-        let mut path = args.foreign.artifact.clone().into_os_string();
-        path.push(ENDING);
-        path.into()
-    });
+    let fetch = match args.offline {
+        true => Fetch::Offline,
+        false => Fetch::Allowed,
+    };
+    let artifact = args.foreign.artifact(fetch).await?;
+    let receipt = args.receipt.clone();
+    let path = receipt.unwrap_or_else(|| artifact.beside(ENDING));
     let bytes = file::read(&path, MAX_RECEIPT).map_err(|error| {
         Failure::new(exit::NO_ATTESTATION, format!("cannot read {}: {error}", path.display()))
             .hint("`stella log upload` writes it; what a log cannot verify by itself is verified by `stella verify FILE`")
@@ -62,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     })?;
     let key = args.foreign.key()?;
     let signature = args.foreign.signature_or(receipt.signature)?;
-    let foreign = args.foreign.judge(signature, key)?;
+    let foreign = args.foreign.judge(&artifact, signature, key)?;
     let Loggable::Native(native) = foreign.verified.loggable() else {
         let message = "a log cannot have verified this signature by itself";
         return Err(Failure::new(exit::LOG, message));
@@ -84,7 +91,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     );
     if args.json {
         terminal::say_json(&json!({
-            "result": "ok", "format": foreign.verified.format().name(), "signer": signer,
+            "result": "ok", "artifact": foreign.verified.artifact().to_string(), "format": foreign.verified.format().name(), "signer": signer,
             "time": stamped.as_ref().map(|stamped| stamped.time.to_string()),
             "log": {"origin": origin, "index": super::index(&receipt.entry), "treeSize": size},
         }));
@@ -92,6 +99,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     }
     let format = foreign.verified.format();
     terminal::say(&format!("good: {format} signature by {}", escape(&signer)));
+    terminal::say(&format!("  over {}", foreign.verified.artifact()));
     if let Some(stamped) = &stamped {
         let (time, authority) = (stamped.time, &stamped.authority);
         terminal::say(&format!("  signed before {time} by {authority}"));

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use stella_bundle::identity::escape;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::inventory::{self, Entry, EntryState};
-use stella_bundle::tuf::{Root, Timestamp};
+use stella_bundle::tuf::Timestamp;
 use stella_bundle::verify::TrustPart;
 
 use super::update::nothing_recorded;
 use super::{entry_json, now};
 use crate::exit::{self, Failure};
 use crate::terminal;
-use crate::trust::{Folder, PUBLIC, Pin, Record, TrustKind, TrustMaterial};
+use crate::trust::{Folder, Metadata, Pin, Record, TrustMaterial};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -57,12 +57,6 @@ struct View {
     now: UnixTime,
 }
 
-/// What is known of the TUF repository.
-struct Metadata {
-    root: Root,
-    timestamp: Option<Timestamp>,
-}
-
 impl View {
     fn of_file(material: TrustMaterial) -> Self {
         Self {
@@ -77,21 +71,7 @@ impl View {
 
     fn of_record(folder: &Folder) -> Result<Self, Failure> {
         let record = folder.record()?.ok_or_else(nothing_recorded)?;
-        let address = match record.kind {
-            TrustKind::Public => Some(PUBLIC.repository),
-            TrustKind::Tuf => Some(record.source.as_str()),
-            _ => None,
-        };
-        let walked = match address {
-            Some(address) => folder.last_walk(address)?,
-            None => None,
-        };
-        let metadata = walked.and_then(|walked| {
-            let root = Root::trust(&walked.believed.root).ok()?;
-            let bytes = walked.believed.timestamp.as_deref();
-            let timestamp = bytes.and_then(|bytes| root.remembered_timestamp(bytes).ok());
-            Some(Metadata { root, timestamp })
-        });
+        let metadata = folder.metadata(&record)?;
         let view = Self::of_file(folder.chosen(&record)?);
         Ok(Self {
             pin: folder.pin()?,
