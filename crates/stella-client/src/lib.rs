@@ -6,6 +6,7 @@
 pub mod error;
 mod exchange;
 pub mod fulcio;
+pub mod kms;
 pub mod network;
 pub mod oidc;
 pub mod registry;

@@ -9,9 +9,11 @@ mod file;
 pub mod plugin;
 mod private;
 pub mod reference;
+mod service;
 mod signer;
 pub mod stored;
 
 pub use ephemeral::EphemeralKey;
 pub use file::FileKey;
+pub use service::ServiceFailure;
 pub use signer::{KeyError, Signer};
