@@ -8,6 +8,7 @@ mod ask;
 mod aws;
 mod kept;
 mod remote;
+mod vault;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub struct RemoteReference(Place);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Aws(aws::Place),
+    Vault(vault::Place),
 }
 
 /// A reference to a key service that is none.
@@ -56,6 +58,16 @@ impl RemoteReference {
                 "awskms://[ENDPOINT]/ID, with a key's id or ARN, or alias/NAME",
                 aws::Place::parse(resource).map(Place::Aws),
             ),
+            "hashivault" => (
+                vault::Maker::HashiCorp.service(),
+                "hashivault://KEY",
+                vault::Place::parse(vault::Maker::HashiCorp, resource).map(Place::Vault),
+            ),
+            "openbao" => (
+                vault::Maker::OpenBao.service(),
+                "openbao://KEY",
+                vault::Place::parse(vault::Maker::OpenBao, resource).map(Place::Vault),
+            ),
             _ => return None,
         };
         Some(
@@ -70,6 +82,7 @@ impl RemoteReference {
     pub const fn service(&self) -> &'static str {
         match &self.0 {
             Place::Aws(_) => aws::SERVICE,
+            Place::Vault(place) => place.maker.service(),
         }
     }
 }
@@ -113,6 +126,7 @@ impl Surroundings {
 /// A service, and a key in it.
 enum Driver {
     Aws(aws::Kms),
+    Vault(vault::Transit),
 }
 
 impl Driver {
@@ -120,6 +134,7 @@ impl Driver {
     fn new(reference: &RemoteReference, surroundings: Surroundings) -> Result<Self, KeyError> {
         Ok(match &reference.0 {
             Place::Aws(place) => Self::Aws(aws::Kms::new(place, surroundings)?),
+            Place::Vault(place) => Self::Vault(vault::Transit::new(place, &surroundings)?),
         })
     }
 
@@ -127,6 +142,7 @@ impl Driver {
     async fn public_key(&mut self) -> Result<PublicKey, KeyError> {
         match self {
             Self::Aws(kms) => kms.public_key().await,
+            Self::Vault(transit) => transit.public_key().await,
         }
     }
 
@@ -134,6 +150,7 @@ impl Driver {
     const fn can_sign(&self, details: KeyDetails) -> bool {
         match self {
             Self::Aws(_) => aws::algorithm(details).is_some(),
+            Self::Vault(_) => vault::can_sign(details),
         }
     }
 
@@ -141,6 +158,7 @@ impl Driver {
     fn question(&self, details: KeyDetails, message: &[u8]) -> Result<Bytes, KeyError> {
         match self {
             Self::Aws(kms) => kms.question(details, message),
+            Self::Vault(transit) => transit.question(details, message),
         }
     }
 
@@ -148,6 +166,7 @@ impl Driver {
     async fn sign(&self, question: Bytes) -> Result<Vec<u8>, KeyError> {
         match self {
             Self::Aws(kms) => kms.sign(question).await,
+            Self::Vault(transit) => transit.sign(question).await,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod aws;
 mod aws_credentials;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
