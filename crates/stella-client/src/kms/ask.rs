@@ -89,6 +89,10 @@ pub(super) async fn send(
             TransportError::NotHttp { .. }
             | TransportError::Redirected { .. }
             | TransportError::TooLarge { .. } => ServiceFailure::Answer,
+            // Nothing that passes by itself: another authority, name or address must be configured.
+            TransportError::Tls { .. } | TransportError::Unreachable { .. } => {
+                ServiceFailure::Setting
+            }
             _ => ServiceFailure::Unavailable,
         };
         KeyError::service(service, failure, &error.to_string())

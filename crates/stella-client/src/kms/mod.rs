@@ -6,6 +6,7 @@
 
 mod ask;
 mod aws;
+mod gcp;
 mod kept;
 mod remote;
 mod vault;
@@ -33,6 +34,7 @@ pub struct RemoteReference(Place);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Aws(aws::Place),
+    Gcp(gcp::Place),
     Vault(vault::Place),
 }
 
@@ -58,6 +60,11 @@ impl RemoteReference {
                 "awskms://[ENDPOINT]/ID, with a key's id or ARN, or alias/NAME",
                 aws::Place::parse(resource).map(Place::Aws),
             ),
+            "gcpkms" => (
+                gcp::SERVICE,
+                "gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/N]",
+                gcp::Place::parse(resource).map(Place::Gcp),
+            ),
             "hashivault" => (
                 vault::Maker::HashiCorp.service(),
                 "hashivault://KEY",
@@ -82,6 +89,7 @@ impl RemoteReference {
     pub const fn service(&self) -> &'static str {
         match &self.0 {
             Place::Aws(_) => aws::SERVICE,
+            Place::Gcp(_) => gcp::SERVICE,
             Place::Vault(place) => place.maker.service(),
         }
     }
@@ -126,6 +134,7 @@ impl Surroundings {
 /// A service, and a key in it.
 enum Driver {
     Aws(aws::Kms),
+    Gcp(gcp::Kms),
     Vault(vault::Transit),
 }
 
@@ -134,6 +143,7 @@ impl Driver {
     fn new(reference: &RemoteReference, surroundings: Surroundings) -> Result<Self, KeyError> {
         Ok(match &reference.0 {
             Place::Aws(place) => Self::Aws(aws::Kms::new(place, surroundings)?),
+            Place::Gcp(place) => Self::Gcp(gcp::Kms::new(place, surroundings)?),
             Place::Vault(place) => Self::Vault(vault::Transit::new(place, &surroundings)?),
         })
     }
@@ -142,6 +152,7 @@ impl Driver {
     async fn public_key(&mut self) -> Result<PublicKey, KeyError> {
         match self {
             Self::Aws(kms) => kms.public_key().await,
+            Self::Gcp(kms) => kms.public_key().await,
             Self::Vault(transit) => transit.public_key().await,
         }
     }
@@ -150,6 +161,7 @@ impl Driver {
     const fn can_sign(&self, details: KeyDetails) -> bool {
         match self {
             Self::Aws(_) => aws::algorithm(details).is_some(),
+            Self::Gcp(_) => gcp::algorithm(details).is_some(),
             Self::Vault(_) => vault::can_sign(details),
         }
     }
@@ -158,6 +170,7 @@ impl Driver {
     fn question(&self, details: KeyDetails, message: &[u8]) -> Result<Bytes, KeyError> {
         match self {
             Self::Aws(kms) => kms.question(details, message),
+            Self::Gcp(kms) => kms.question(details, message),
             Self::Vault(transit) => transit.question(details, message),
         }
     }
@@ -166,6 +179,7 @@ impl Driver {
     async fn sign(&self, question: Bytes) -> Result<Vec<u8>, KeyError> {
         match self {
             Self::Aws(kms) => kms.sign(question).await,
+            Self::Gcp(kms) => kms.sign(question).await,
             Self::Vault(transit) => transit.sign(question).await,
         }
     }

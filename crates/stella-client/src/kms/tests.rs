@@ -4,6 +4,8 @@
 
 mod aws;
 mod aws_credentials;
+mod gcp;
+mod gcp_token;
 mod vault;
 
 use std::collections::BTreeMap;

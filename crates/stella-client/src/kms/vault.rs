@@ -239,7 +239,7 @@ impl Transit {
         let answer = ask::send(&self.transport, service, request).await?;
         match answer.status() {
             StatusCode::OK => Ok(answer),
-            _ => Err(refused(service, &answer)),
+            _ => Err(refused(service, path, &answer)),
         }
     }
 }
@@ -292,10 +292,10 @@ fn token(maker: Maker, surroundings: &Surroundings) -> Result<SecretText, KeyErr
     Ok(SecretText::new(token.to_string()))
 }
 
-fn refused(service: &'static str, answer: &Response) -> KeyError {
+fn refused(service: &'static str, path: &str, answer: &Response) -> KeyError {
     let refusal: Refusal = serde_json::from_slice(answer.body()).unwrap_or_default();
     let message = match refusal.errors.join("; ") {
-        message if message.is_empty() => format!("HTTP {}", answer.status().as_u16()),
+        message if message.is_empty() => format!("HTTP {}: {path}", answer.status().as_u16()),
         message => message,
     };
     KeyError::service(service, ask::failure(answer.status()), &message)
