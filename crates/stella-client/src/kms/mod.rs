@@ -6,6 +6,7 @@
 
 mod ask;
 mod aws;
+mod azure;
 mod gcp;
 mod kept;
 mod remote;
@@ -34,6 +35,7 @@ pub struct RemoteReference(Place);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Aws(aws::Place),
+    Azure(azure::Place),
     Gcp(gcp::Place),
     Vault(vault::Place),
 }
@@ -59,6 +61,11 @@ impl RemoteReference {
                 aws::SERVICE,
                 "awskms://[ENDPOINT]/ID, with a key's id or ARN, or alias/NAME",
                 aws::Place::parse(resource).map(Place::Aws),
+            ),
+            "azurekms" => (
+                azure::SERVICE,
+                "azurekms://VAULT.vault.azure.net/KEY[/VERSION]",
+                azure::Place::parse(resource).map(Place::Azure),
             ),
             "gcpkms" => (
                 gcp::SERVICE,
@@ -89,6 +96,7 @@ impl RemoteReference {
     pub const fn service(&self) -> &'static str {
         match &self.0 {
             Place::Aws(_) => aws::SERVICE,
+            Place::Azure(_) => azure::SERVICE,
             Place::Gcp(_) => gcp::SERVICE,
             Place::Vault(place) => place.maker.service(),
         }
@@ -134,6 +142,7 @@ impl Surroundings {
 /// A service, and a key in it.
 enum Driver {
     Aws(aws::Kms),
+    Azure(azure::Vault),
     Gcp(gcp::Kms),
     Vault(vault::Transit),
 }
@@ -143,6 +152,7 @@ impl Driver {
     fn new(reference: &RemoteReference, surroundings: Surroundings) -> Result<Self, KeyError> {
         Ok(match &reference.0 {
             Place::Aws(place) => Self::Aws(aws::Kms::new(place, surroundings)?),
+            Place::Azure(place) => Self::Azure(azure::Vault::new(place, surroundings)?),
             Place::Gcp(place) => Self::Gcp(gcp::Kms::new(place, surroundings)?),
             Place::Vault(place) => Self::Vault(vault::Transit::new(place, &surroundings)?),
         })
@@ -152,6 +162,7 @@ impl Driver {
     async fn public_key(&mut self) -> Result<PublicKey, KeyError> {
         match self {
             Self::Aws(kms) => kms.public_key().await,
+            Self::Azure(vault) => vault.public_key().await,
             Self::Gcp(kms) => kms.public_key().await,
             Self::Vault(transit) => transit.public_key().await,
         }
@@ -161,6 +172,7 @@ impl Driver {
     const fn can_sign(&self, details: KeyDetails) -> bool {
         match self {
             Self::Aws(_) => aws::algorithm(details).is_some(),
+            Self::Azure(_) => azure::algorithm(details).is_some(),
             Self::Gcp(_) => gcp::algorithm(details).is_some(),
             Self::Vault(_) => vault::can_sign(details),
         }
@@ -170,6 +182,7 @@ impl Driver {
     fn question(&self, details: KeyDetails, message: &[u8]) -> Result<Bytes, KeyError> {
         match self {
             Self::Aws(kms) => kms.question(details, message),
+            Self::Azure(vault) => vault.question(details, message),
             Self::Gcp(kms) => kms.question(details, message),
             Self::Vault(transit) => transit.question(details, message),
         }
@@ -179,6 +192,7 @@ impl Driver {
     async fn sign(&self, question: Bytes) -> Result<Vec<u8>, KeyError> {
         match self {
             Self::Aws(kms) => kms.sign(question).await,
+            Self::Azure(vault) => vault.sign(question).await,
             Self::Gcp(kms) => kms.sign(question).await,
             Self::Vault(transit) => transit.sign(question).await,
         }

@@ -4,6 +4,7 @@
 
 mod aws;
 mod aws_credentials;
+mod azure;
 mod gcp;
 mod gcp_token;
 mod vault;
