@@ -164,7 +164,7 @@ impl PassphraseFlags {
             KeyReference::Elsewhere { scheme } => {
                 return Err(
                     Failure::usage(format!("keys named {scheme}: are not known here"))
-                        .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:…, awskms:///… or NAME://KEY for a program sigstore-kms-NAME"),
+                        .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:…, awskms:///…, hashivault://…, openbao://…, gcpkms://…, azurekms://… or NAME://KEY for a program sigstore-kms-NAME"),
                 );
             }
             _ => {
@@ -256,6 +256,7 @@ fn behind(name: &str, resource: &str, purpose: For) -> Result<Box<dyn Signer>, F
 
 /// Opens a key in a service.
 fn remote(name: &str, reference: &RemoteReference, purpose: For) -> Result<RemoteKey, Failure> {
+    protect_memory();
     let surroundings = surroundings::of(name)?;
     let key = RemoteKey::open(reference, surroundings, purpose == For::Log);
     key.map_err(|error| failure(&error))

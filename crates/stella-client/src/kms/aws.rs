@@ -1,13 +1,14 @@
 //! AWS KMS: the public half of a key, and signatures by it.
 //!
-//! A message of at most 4096 bytes is sent as it is, for then the service hashes it; of a longer one its digest is sent.
-//! Ed25519 and ML-DSA keys take whole messages only.
+//! A message of at most 4096 bytes is sent as it is, for then the service hashes it; of a longer one its digest is sent, for
+//! ML-DSA its representative. Ed25519 keys take whole messages only.
 //!
 //! spec: AWS KMS API Reference, `GetPublicKey` and `Sign`
 
 mod credentials;
 mod element;
 mod profile;
+mod representative;
 mod sigv4;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 use stella_bundle::json::{base64_bytes, encode_base64};
-use stella_bundle::key::{KeyDetails, PublicKey};
+use stella_bundle::key::{KeyDetails, PublicKey, Scheme};
 use stella_keys::{KeyError, ServiceFailure};
 use stella_wire::transport::{Request, Response, Sending, Transport, TransportError};
 use url::Url;
@@ -77,6 +78,8 @@ pub(super) struct Kms {
     endpoint: Url,
     region: String,
     key: String,
+    /// The raw public key, once it was read.
+    public: Vec<u8>,
     credentials: Kept<Credentials>,
 }
 
@@ -144,11 +147,12 @@ impl Kms {
             endpoint,
             region,
             key: place.key.clone(),
+            public: Vec::new(),
             credentials: Kept::default(),
         })
     }
 
-    pub(super) async fn public_key(&self) -> Result<PublicKey, KeyError> {
+    pub(super) async fn public_key(&mut self) -> Result<PublicKey, KeyError> {
         let question = Bytes::from(json!({"KeyId": self.key}).to_string());
         let answer = self.ask("TrentService.GetPublicKey", question).await?;
         let answer: PublicKeyAnswer = ask::json(SERVICE, &answer)?;
@@ -165,6 +169,7 @@ impl Kms {
             let failure = ServiceFailure::Unsuitable;
             return Err(KeyError::service(SERVICE, failure, &what));
         }
+        self.public = public.bits().to_vec();
         Ok(public)
     }
 
@@ -177,6 +182,10 @@ impl Kms {
                 ("DIGEST", encode_base64(hash.digest(message).bytes()))
             }
             _ if is_short => ("RAW", encode_base64(message)),
+            None if details.scheme() == Scheme::MlDsa => {
+                let representative = representative::of(&self.public, message);
+                ("EXTERNAL_MU", encode_base64(&representative))
+            }
             _ => return Err(too_long(details, message)),
         };
         let question = json!({

@@ -334,7 +334,7 @@ pub(super) const fn algorithm(details: KeyDetails) -> Option<&'static str> {
 
 /// Makes a DER signature of two numbers of equal length.
 fn numbers_to_der(numbers: &[u8]) -> Result<Vec<u8>, KeyError> {
-    if numbers.is_empty() || numbers.len() % 2 != 0 {
+    if numbers.is_empty() || !numbers.len().is_multiple_of(2) {
         return Err(ask::unusable(SERVICE, "it is no signature"));
     }
     let (r, s) = numbers.split_at(numbers.len() / 2);

@@ -200,6 +200,8 @@ fn refused(service: &'static str, answer: &Response) -> KeyError {
     };
     let failure = match ask::failure(answer.status()) {
         ServiceFailure::Unavailable => ServiceFailure::Unavailable,
+        // The machine has no identity, or is another cloud's.
+        _ if service == MACHINE => ServiceFailure::Credentials,
         _ => ServiceFailure::Access,
     };
     KeyError::service(service, failure, &message)

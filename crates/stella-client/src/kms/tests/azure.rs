@@ -322,6 +322,12 @@ fn an_application_a_runner_an_app_and_a_machine_get_tokens() {
         error.to_string(),
         "Microsoft Entra: access is refused: AADSTS7000215"
     );
+    let error = bearer(&[], 400).unwrap_err();
+    assert_eq!(
+        failure(&error),
+        Some(ServiceFailure::Credentials),
+        "{error}"
+    );
     let error = bearer(&APPLICATION[1..], 200).unwrap_err();
     assert_eq!(
         failure(&error),
