@@ -43,3 +43,36 @@ impl<T: Clone> Kept<T> {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::scripted::{NOW, run};
+
+    #[test]
+    fn what_is_about_to_end_is_acquired_anew() {
+        let kept = Kept::default();
+        let get = |now: UnixTime, value: u32, life: Option<u64>| {
+            let until = life.map(|life| now.plus(Duration::from_secs(life)));
+            run(kept.get(now, async || Ok(Lent { value, until }))).unwrap()
+        };
+        let after = |seconds| NOW.plus(Duration::from_secs(seconds));
+        assert_eq!(get(NOW, 1, Some(3600)), 1);
+        assert_eq!(get(after(3400), 2, Some(3600)), 1);
+        assert_eq!(get(after(3500), 3, None), 3);
+        assert_eq!(get(after(1_000_000), 4, None), 3);
+    }
+
+    #[test]
+    fn a_failure_is_not_kept() {
+        let kept = Kept::default();
+        let failed = run(kept.get(NOW, async || Err(KeyError::Library)));
+        assert_eq!(failed, Err(KeyError::Library));
+        let (value, until) = (1, None);
+        assert_eq!(
+            run(kept.get(NOW, async || Ok(Lent { value, until }))),
+            Ok(1)
+        );
+    }
+}

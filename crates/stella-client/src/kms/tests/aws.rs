@@ -390,3 +390,38 @@ fn nothing_secret_is_printed() {
     let (remote, _) = open(KeyDetails::EcdsaP256Sha256, Flaw::None).unwrap();
     assert!(!format!("{remote:?}").contains("secret"));
 }
+
+/// Counts the requests that are under way at once.
+struct Busy {
+    key: EphemeralKey,
+    now: AtomicUsize,
+    most: Arc<AtomicUsize>,
+}
+
+impl Transport for Busy {
+    fn send(&self, request: Request) -> Sending<'_> {
+        Box::pin(async move {
+            let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            self.now.fetch_sub(1, Ordering::SeqCst);
+            service(&self.key, self.key.details(), Flaw::None, &request)
+        })
+    }
+}
+
+#[test]
+fn eight_requests_are_under_way_at_once_and_no_more() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let busy = Busy {
+        key: EphemeralKey::generate(KeyDetails::EcdsaP256Sha256).unwrap(),
+        now: AtomicUsize::new(0),
+        most: Arc::clone(&most),
+    };
+    let surroundings = surroundings(&VARIABLES, Arc::new(busy));
+    let remote = RemoteKey::open(&reference(KEY), surroundings, false).unwrap();
+    remote.sign_many(&[b"x".as_slice(); 30]).unwrap();
+    assert_eq!(most.load(Ordering::SeqCst), 8);
+}
