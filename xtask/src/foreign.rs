@@ -1,7 +1,8 @@
-//! The foreign clients: installs sigstore-python and sigstore-js at pinned versions, once, under `target/foreign`.
+//! The foreign clients: installs sigstore-python and sigstore-js at pinned versions, once, under `target/foreign`; and moto,
+//! which plays AWS.
 //!
-//! What they are made to do is in `crates/stella/tests/foreign.rs`, `crates/stella-testkit/tests/differential` and
-//! `tests/foreign/`.
+//! What they are made to do is in `crates/stella/tests/foreign.rs`, `crates/stella/tests/kms.rs`,
+//! `crates/stella-testkit/tests/differential` and `tests/foreign/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,11 @@ impl Wanted {
 /// Prepares the clients, then runs their tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     prepare(workspace)?;
-    for (package, name) in [("stella", "foreign"), ("stella-testkit", "differential")] {
+    for (package, name) in [
+        ("stella", "foreign"),
+        ("stella", "kms"),
+        ("stella-testkit", "differential"),
+    ] {
         let mut test = cargo::cargo(workspace);
         test.args(["test", "--package", package, "--test", name]);
         test.args(["--", "--nocapture"]);
@@ -65,12 +70,17 @@ pub(crate) fn prepare_if_wanted(workspace: &Workspace, wanted: Wanted) -> Result
     Ok(())
 }
 
-/// Installs both clients unless this very set is installed already.
+/// Installs all of them unless this very set is installed already.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<(), Failure> {
     require_tools()?;
     let pins = workspace.root().join("tests/foreign");
     let place = workspace.target().join("foreign");
-    python(&pins, &place.join("venv"))?;
+    python(&pins.join("requirements.txt"), &place.join("venv"))?;
+    // Both want the same libraries, in versions of their own.
+    python(
+        &pins.join("requirements-moto.txt"),
+        &place.join("venv-moto"),
+    )?;
     javascript(&pins, &place.join("node"))
 }
 
@@ -90,9 +100,8 @@ fn require_tools() -> Result<(), Failure> {
     Ok(())
 }
 
-fn python(pins: &Path, place: &Path) -> Result<(), Failure> {
-    let requirements = pins.join("requirements.txt");
-    let wanted = read(&requirements)?;
+fn python(requirements: &Path, place: &Path) -> Result<(), Failure> {
+    let wanted = read(requirements)?;
     if is_prepared(place, &wanted) {
         return Ok(());
     }
@@ -116,7 +125,7 @@ fn python(pins: &Path, place: &Path) -> Result<(), Failure> {
         "--no-deps",
         "--requirement",
     ])
-    .arg(&requirements);
+    .arg(requirements);
     cargo::run(&mut pip)?;
     write(&place.join(STAMP), &wanted)
 }

@@ -32,7 +32,8 @@ Commands:
   check       Formatting, clippy without warnings, tidy
   tidy        The house rules that a program can check
   docs        Build the documentation; a broken link is an error
-  foreign     Sign and verify with sigstore-python and sigstore-js against a private instance
+  foreign     Sign and verify with sigstore-python and sigstore-js against a private instance,
+              and with keys in the KMS that moto plays
                 --prepare    only install the pinned clients under target/foreign
   fuzz-seeds  Write the small starting corpus of each fuzz target
   bench       List the benchmarks, and how to run each

@@ -8,6 +8,7 @@ pub mod error;
 mod exchange;
 pub mod fulcio;
 mod grpc;
+pub mod kms;
 pub mod network;
 pub mod oidc;
 pub mod presence;

@@ -46,6 +46,9 @@ const LINK_ONLY: [&str; 3] = [
 pub enum PlainHttp {
     /// Anywhere: tokens and answers can be read and changed on the way.
     AnywhereInsecure,
+    /// The loopback, and the addresses of this link where clouds have their metadata services (169.254.0.0/16, fe80::/10,
+    /// fd00:ec2::/32): no router carries them on, and no proxy is asked for them.
+    Link,
     /// `localhost`, 127.0.0.0/8 and ::1.
     #[default]
     LoopbackOnly,
@@ -193,12 +196,15 @@ impl Network {
     /// Chooses the client for an address, and makes it at its first use.
     fn client(&self, uri: &Uri, is_for_link: bool) -> Result<&reqwest::Client, TransportError> {
         let is_plain = uri.scheme() == Some(&Scheme::HTTP);
-        let is_on_link = is_for_link && is_plain && uri.authority().is_some_and(is_link_only);
-        let is_near = is_on_link || uri.host().is_some_and(is_loopback);
+        let is_googles = is_for_link && is_plain && uri.authority().is_some_and(is_link_only);
+        let is_for_link = self.options.plain_http == PlainHttp::Link;
+        let is_near = |host| is_loopback(host) || (is_for_link && is_on_link(host));
+        let is_near = is_googles || uri.host().is_some_and(is_near);
         if !is_plain && uri.scheme() != Some(&Scheme::HTTPS) {
             return Err(unreachable(uri));
         }
-        if is_plain && !is_near && self.options.plain_http == PlainHttp::LoopbackOnly {
+        let may_be_read_on_the_way = self.options.plain_http == PlainHttp::AnywhereInsecure;
+        if is_plain && !is_near && !may_be_read_on_the_way {
             return Err(unreachable(uri));
         }
         let certificates = &self.options.certificates;
@@ -256,6 +262,18 @@ pub fn is_loopback(host: &str) -> bool {
 pub(crate) fn is_link_only(authority: &Authority) -> bool {
     let is_its_port = authority.port_u16().is_none_or(|port| port == 80);
     is_its_port && LINK_ONLY.contains(&authority.host())
+}
+
+/// Says whether a host of a URI is an address of this link, as clouds use them.
+fn is_on_link(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse() {
+        Ok(IpAddr::V4(address)) => address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
+        }
+        Err(_) => false,
+    }
 }
 
 async fn read(
@@ -382,5 +400,38 @@ const fn tls_problem(error: &rustls::Error) -> TlsProblem {
         }
         E::UnknownIssuer => TlsProblem::IssuerUnknown,
         _ => TlsProblem::Handshake,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_the_link_where_it_may_go_there() {
+        let network = |plain_http| {
+            Network::new(NetworkOptions {
+                plain_http,
+                ..NetworkOptions::default()
+            })
+        };
+        let (link, loopback) = (network(PlainHttp::Link), network(PlainHttp::LoopbackOnly));
+        for (address, is_link, is_loopback) in [
+            ("http://127.0.0.1/", true, true),
+            ("http://localhost/", true, true),
+            ("http://169.254.169.254/", true, false),
+            ("http://[fd00:ec2::254]/", true, false),
+            ("http://[fd00:ec3::254]/", false, false),
+            ("http://10.0.0.1/", false, false),
+            ("http://metadata.example/", false, false),
+        ] {
+            let uri = Uri::from_static(address);
+            assert_eq!(link.client(&uri, false).is_ok(), is_link, "{address}");
+            assert_eq!(
+                loopback.client(&uri, false).is_ok(),
+                is_loopback,
+                "{address}"
+            );
+        }
     }
 }

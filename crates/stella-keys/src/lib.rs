@@ -10,10 +10,12 @@ mod org;
 pub mod plugin;
 mod private;
 pub mod reference;
+mod service;
 mod signer;
 pub mod stored;
 
 pub use ephemeral::EphemeralKey;
 pub use file::FileKey;
 pub use org::OrgKey;
+pub use service::ServiceFailure;
 pub use signer::{KeyError, Signer};

@@ -18,7 +18,7 @@ use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::json;
 use stella_bundle::key::{KeyDetails, PublicKey};
 
-use crate::signer::{KeyError, Signer};
+use crate::signer::{KeyError, Signer, one_line};
 use crate::stored::details_for;
 
 /// The protocol's version, the first argument.
@@ -237,10 +237,8 @@ pub const fn hash_number(hash: DigestAlgorithm) -> u32 {
 }
 
 fn failed(what: &str) -> KeyError {
-    const MOST: usize = 300;
-    let is_fine = |each: &char| !each.is_control();
     KeyError::Plugin {
-        what: what.chars().filter(is_fine).take(MOST).collect(),
+        what: one_line(what),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use stella_bundle::key::{KeyDetails, PublicKey};
 
 use crate::device::words::FailureKind;
+use crate::service::ServiceFailure;
 
 /// A private key that signs whole messages by one row of Sigstore's algorithm registry.
 pub trait Signer: Send + Sync {
@@ -113,10 +114,27 @@ pub enum KeyError {
         /// What it says, or what happened.
         what: String,
     },
+    /// A key service refused, failed or could not be asked.
+    #[error("{service}: {}{}", failure.words(), if message.is_empty() { String::new() } else { format!(": {message}") })]
+    Service {
+        /// Its name.
+        service: &'static str,
+        /// How.
+        failure: ServiceFailure,
+        /// What it says, or what happened; one line.
+        message: String,
+    },
     /// What the key gave does not verify by its own public half.
     #[error("the key gave a signature that its own public half does not verify")]
     WrongSignature,
     /// Keys of this kind are not held here, or the key is of another kind than asked for.
     #[error("a key for {} is not available here", .0.name())]
     Unsupported(KeyDetails),
+}
+
+/// Keeps what a module, a program or a service says to one line.
+pub(crate) fn one_line(message: &str) -> String {
+    const MOST: usize = 300;
+    let is_fine = |each: &char| !each.is_control();
+    message.chars().filter(is_fine).take(MOST).collect()
 }

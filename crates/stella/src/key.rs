@@ -1,18 +1,21 @@
 //! Keys that people keep, as the command reaches them: what a reference names, and the passphrase before it.
 
+mod surroundings;
+
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use stella_attest::file;
 use stella_bundle::key::PublicKey;
+use stella_client::kms::{RemoteKey, RemoteReference};
 use stella_keys::device::uri::{Uri, UriError};
 use stella_keys::device::words::{Attested, FailureKind, Listed, Open};
 use stella_keys::device::{self, DeviceKey};
 use stella_keys::plugin::{self, PluginKey};
 use stella_keys::reference::KeyReference;
 use stella_keys::stored::{self, SoftwareKey, StoredKey};
-use stella_keys::{KeyError, Signer};
+use stella_keys::{KeyError, ServiceFailure, Signer};
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
@@ -61,7 +64,7 @@ impl PassphraseFlags {
         protect_memory();
         Ok(match KeyReference::parse(reference) {
             KeyReference::Pkcs11(uri) => Box::new(self.device(&uri, purpose)?),
-            KeyReference::Plugin { name, resource } => Box::new(plugin(&name, &resource, purpose)?),
+            KeyReference::Plugin { name, resource } => behind(&name, &resource, purpose)?,
             _ => Box::new(self.software(reference, purpose)?),
         })
     }
@@ -73,7 +76,7 @@ impl PassphraseFlags {
                 Ok(self.device(&uri, For::ItselfAlone)?.public_key().clone())
             }
             KeyReference::Plugin { name, resource } => {
-                let key = plugin(&name, &resource, For::ItselfAlone)?;
+                let key = behind(&name, &resource, For::ItselfAlone)?;
                 Ok(key.public_key().clone())
             }
             _ => Ok(self.stored(reference)?.public_key().clone()),
@@ -270,6 +273,25 @@ pub(crate) fn protect_memory() {
     }
 }
 
+/// Opens a key behind a service that is known here, else behind a program: what is built in is no other's to replace.
+fn behind(name: &str, resource: &str, purpose: For) -> Result<Box<dyn Signer>, Failure> {
+    match RemoteReference::parse(name, resource) {
+        Some(reference) => {
+            let reference = reference.map_err(|error| Failure::usage(error.to_string()))?;
+            Ok(Box::new(remote(name, &reference, purpose)?))
+        }
+        None => Ok(Box::new(plugin(name, resource, purpose)?)),
+    }
+}
+
+/// Opens a key in a service.
+fn remote(name: &str, reference: &RemoteReference, purpose: For) -> Result<RemoteKey, Failure> {
+    protect_memory();
+    let surroundings = surroundings::of(name)?;
+    let key = RemoteKey::open(reference, surroundings, purpose == For::Log);
+    key.map_err(|error| failure(&error))
+}
+
 /// Opens a key behind a program of the plugin protocol, which is looked for in the path.
 fn plugin(name: &str, resource: &str, purpose: For) -> Result<PluginKey, Failure> {
     let program = PathBuf::from(format!("{}{name}", plugin::PREFIX));
@@ -368,7 +390,7 @@ fn not_empty(passphrase: Zeroizing<String>) -> Result<Zeroizing<String>, Failure
 fn unknown_reference(reference: &str) -> Failure {
     if let KeyReference::Elsewhere { scheme } = KeyReference::parse(reference) {
         return Failure::usage(format!("keys named {scheme}: are not known here"))
-            .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:… or NAME://KEY for a program sigstore-kms-NAME");
+            .hint("a key is named by a path, file:PATH, env:VARIABLE, pkcs11:…, awskms:///…, hashivault://…, openbao://…, gcpkms://…, azurekms://… or NAME://KEY for a program sigstore-kms-NAME");
     }
     Failure::usage(format!("{reference} names no key that is known here"))
 }
@@ -387,6 +409,38 @@ fn unreadable(error: &io::Error) -> Failure {
         format!("cannot read the passphrase from the terminal: {error}"),
     )
     .hint("give it with --passphrase-file FILE")
+}
+
+/// Says what a key service's failure means to whoever called, and what to do about it.
+const fn service_advice(failure: ServiceFailure) -> (u8, &'static str) {
+    match failure {
+        ServiceFailure::Absent => (
+            exit::KEY_ABSENT,
+            "look at the name, and at the region, project or mount in which it is looked for",
+        ),
+        ServiceFailure::Disabled => (
+            exit::KEY_LOCKED,
+            "enable the key, or cancel its deletion, with the service's own tool",
+        ),
+        ServiceFailure::Access => (
+            exit::KEY,
+            "whoever signs must be allowed to read the public key and to sign with it",
+        ),
+        ServiceFailure::Credentials | ServiceFailure::Setting => (
+            exit::KEY,
+            "docs/reference/keys.md lists the variables and files of each service",
+        ),
+        ServiceFailure::TooLong => (
+            exit::KEY,
+            "keys of ECDSA and RSA sign digests, of messages of any length",
+        ),
+        ServiceFailure::Unavailable => (exit::KEY, "nothing was signed; try again later"),
+        ServiceFailure::Unsuitable => (
+            exit::KEY,
+            "make a key for signing: P-256, P-384, P-521, Ed25519, ML-DSA, or RSA with PKCS#1 v1.5",
+        ),
+        _ => (exit::KEY, "see what the service's own tool says"),
+    }
 }
 
 /// Says what to do about a key that cannot be used.
@@ -415,6 +469,11 @@ pub(crate) fn failure(error: &KeyError) -> Failure {
                 "see what the device's own tool says, such as pkcs11-tool",
             ),
         },
+        KeyError::Service { failure, .. } => service_advice(*failure),
+        KeyError::WrongSignature => (
+            exit::KEY,
+            "nothing was written: what holds the key signed something else, or with another key",
+        ),
         KeyError::Plugin { .. } => (
             exit::KEY,
             "NAME://KEY is a key of the program sigstore-kms-NAME, which must be in the path",

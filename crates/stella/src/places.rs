@@ -63,8 +63,13 @@ fn data() -> PathBuf {
         .join("stella")
 }
 
+/// Returns the user's home, if they have one.
+pub(crate) fn user_home() -> Option<PathBuf> {
+    variable("HOME")
+}
+
 fn home() -> PathBuf {
-    variable("HOME").unwrap_or_else(|| PathBuf::from("/"))
+    user_home().unwrap_or_else(|| PathBuf::from("/"))
 }
 
 fn variable(name: &str) -> Option<PathBuf> {

@@ -161,7 +161,7 @@ pub enum Provider {
 }
 
 /// Text that is forgotten when dropped and never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct SecretText(Zeroizing<String>);
 
 impl fmt::Debug for SecretText {

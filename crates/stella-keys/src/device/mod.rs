@@ -13,7 +13,7 @@ use std::time::Duration;
 use stella_bundle::key::{KeyDetails, PublicKey};
 use zeroize::Zeroizing;
 
-use crate::signer::{KeyError, Signer};
+use crate::signer::{KeyError, Signer, one_line};
 use crate::stored::details_for;
 use words::{Answer, Attested, FailureKind, Listed, MAX_LINE, Open, Request, Sign};
 
@@ -279,19 +279,12 @@ fn unexpected(answer: Answer) -> KeyError {
     match answer {
         Answer::Failed { kind, message } => KeyError::Device {
             kind,
-            message: shorten(&message),
+            message: one_line(&message),
         },
         _ => KeyError::Helper {
             what: "it answers something else than it was asked".to_owned(),
         },
     }
-}
-
-/// What a module says is kept to a line.
-fn shorten(message: &str) -> String {
-    const MOST: usize = 300;
-    let is_fine = |each: &char| !each.is_control();
-    message.chars().filter(is_fine).take(MOST).collect()
 }
 
 impl FailureKind {

@@ -6,8 +6,8 @@ use std::io;
 use serde_json::{Value, json};
 use stella_attest::file;
 use stella_bundle::json::encode_base64;
-use stella_keys::Signer;
 use stella_keys::plugin::{self, Arguments, PROTOCOL};
+use stella_keys::{KeyError, Signer};
 
 use crate::exit::{self, Failure};
 use crate::key::{For, PassphraseFlags};
@@ -70,7 +70,7 @@ fn answer(arguments: &[String]) -> Result<Value, Failure> {
             let signer = passphrase.open(key, For::ItselfAlone)?;
             require_own_way(&request, signer.as_ref())?;
             let message = message()?;
-            let signature = signer.sign(&message);
+            let signature = sign(signer.as_ref(), &message);
             let signature = signature.map_err(|error| crate::key::failure(&error))?;
             Ok(json!({"signMessage": {"signature": encode_base64(&signature)}}))
         }
@@ -87,6 +87,16 @@ fn answer(arguments: &[String]) -> Result<Value, Failure> {
         }
         other => Err(Failure::usage(format!("the method {other:?} is not known"))),
     }
+}
+
+/// Signs, and verifies the signature before it is handed out: a device or a service may do something else than it was
+/// asked for.
+fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let signature = signer.sign(message)?;
+    let public = signer.public_key();
+    let verified = public.verify_as(signer.details(), message, &signature);
+    verified.map_err(|_| KeyError::WrongSignature)?;
+    Ok(signature)
 }
 
 /// A key signs by the hash of its kind, over the message: anything else that is asked for would be signed otherwise.

@@ -27,7 +27,8 @@ pub(in crate::cli) struct SigningFlags {
     #[arg(long)]
     keyless: bool,
 
-    /// Sign with this key: a path, file:PATH, env:VARIABLE, or pkcs11:token=LABEL;object=LABEL for a device (RFC 7512)
+    /// Sign with this key: a path, file:PATH, env:VARIABLE, pkcs11:token=LABEL;object=LABEL for a device (RFC 7512), or one in a
+    /// service: awskms:///alias/NAME, hashivault://NAME, openbao://NAME, gcpkms://projects/…, azurekms://VAULT.vault.azure.net/NAME
     #[arg(long, value_name = "KEY", conflicts_with = "keyless")]
     pub(in crate::cli) key: Option<String>,
 

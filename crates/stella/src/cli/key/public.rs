@@ -12,7 +12,7 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: stella key public --key stella.key > stella.pub")]
 pub(crate) struct Args {
-    /// The key: a path, file:PATH, env:VARIABLE or a pkcs11: URI
+    /// The key: a path, file:PATH, env:VARIABLE, a pkcs11: URI, or one in a service, as `sign-blob --help` names them
     #[arg(long, short, value_name = "KEY")]
     key: String,
 
