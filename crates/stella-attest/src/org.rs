@@ -32,7 +32,7 @@ pub async fn sign(
 /// Signs a document with each key.
 ///
 /// # Errors
-/// As [`sign`].
+/// As [`sign()`].
 pub async fn sign_document(
     session: &Session<'_>,
     keys: &[OrgKey],
