@@ -6,6 +6,8 @@
 mod existence;
 mod signed;
 
+use serde::{Deserialize, Serialize};
+use stella_bundle::json::{self, JsonError};
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 
@@ -20,6 +22,8 @@ use existence::{Authorities, Clocks, Stamp};
 use signed::Signatures;
 pub use signed::{Document, SignatureError};
 
+/// Bytes of the file with the past: a keyset or statement has some 20 KiB with its signatures.
+const MAX_HISTORY: usize = 128 << 20;
 /// Keysets of one archive.
 pub const MAX_KEYSETS: usize = 1000;
 /// Statements of one archive: a week each for forty years.
@@ -63,6 +67,9 @@ pub enum HistoryError {
         /// Its id.
         key: String,
     },
+    /// The file is not the JSON of a past.
+    #[error("not the past of an archive: {0}")]
+    File(JsonError),
     /// There is no statement, or no keyset.
     #[error("the archive has no {what}")]
     Nothing {
@@ -134,14 +141,42 @@ pub enum Misfit {
 }
 
 /// Everything that an archive says about its own past: oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct History {
     /// Every keyset's file with the bundles of its event.
     pub keysets: Vec<Document>,
     /// Every statement's payload with its bundles.
     pub statements: Vec<Document>,
-    /// Trusted roots, in which timestamp authorities are looked up.
+    /// Trusted roots, in which timestamp authorities are looked up; they have files of their own.
+    #[serde(skip)]
     pub roots: Vec<TrustedRoot>,
+}
+
+impl History {
+    /// The name of the file in an archive.
+    pub const FILE: &str = "history.json";
+
+    /// Reads the file; the trusted roots are in others.
+    ///
+    /// # Errors
+    /// `TooMany`, `File`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, HistoryError> {
+        if bytes.len() > MAX_HISTORY {
+            return Err(HistoryError::TooMany { what: "bytes" });
+        }
+        let read = json::require_unambiguous(bytes).and_then(|()| serde_json::from_slice(bytes));
+        read.map_err(|error| HistoryError::File(error.into()))
+    }
+
+    /// Writes the file: one line of JSON.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Serialising plain structs into memory cannot fail.
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
 }
 
 /// A past that was judged.

@@ -4,6 +4,7 @@
 use stella_bundle::bundle::{Bundle, BundleError, KeyMaterial};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::key::{PublicKey, sha256};
+use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Artifact, Policy, Trust, Verified, Verifier, VerifyError};
@@ -122,6 +123,47 @@ pub struct Levels {
     pub independent: Level<Verified>,
 }
 
+/// Verifies attestations again: by a trusted root, less what had fallen when they provably existed already.
+pub struct Reverifier {
+    verifier: Verifier,
+    falls: Falls,
+    existed: UnixTime,
+}
+
+impl Reverifier {
+    /// Takes a trusted root, what fell, and the time at which all attestations existed.
+    #[must_use]
+    pub fn new(root: &TrustedRoot, falls: &Falls, existed: UnixTime, policy: &Policy) -> Self {
+        let trust = Trust::new(&falls.surviving(root, existed));
+        Self {
+            verifier: Verifier::new(trust, policy.clone()),
+            falls: falls.clone(),
+            existed,
+        }
+    }
+
+    /// Verifies an attestation.
+    ///
+    /// # Errors
+    /// `Bundle`, `SignerFell`, `Verify`.
+    pub fn verify(
+        &self,
+        bundle: &[u8],
+        artifact: &Artifact<'_>,
+        now: UnixTime,
+        memo: &Memo,
+    ) -> Result<Verified, Refusal> {
+        let bundle = Bundle::parse(bundle)?;
+        if let Some(name) = fallen_signer(&bundle, &self.falls, self.existed) {
+            return Err(Refusal::SignerFell(name));
+        }
+        let report = self
+            .verifier
+            .verify_remembering(&bundle, artifact, now, memo);
+        Ok(report.verdict?)
+    }
+}
+
 /// Weighs attestations of one archive.
 pub struct Scales<'a> {
     /// The archive's past.
@@ -200,20 +242,38 @@ impl Scales<'_> {
         bundle: &[u8],
         artifact: &Artifact<'_>,
     ) -> Level<Verified> {
-        let statement = self.judgement.statements.get(archived.sequence as usize);
-        let profile = statement.and_then(|each| {
-            let profiles = &each.manifest.profiles;
-            profiles.get(archived.leaf.profile as usize)
-        });
-        let root = profile.and_then(|profile| {
-            let mut roots = self.roots.iter();
-            roots.find(|(digest, _)| *digest == profile.trusted_root)
-        });
-        let Some((_, root)) = root else {
-            return Level::Unknown(Missing::TrustedRoot);
+        let at = usize::try_from(archived.sequence).ok();
+        let statement = at.and_then(|at| self.judgement.statements.get(at));
+        let reverifier = statement.and_then(|each| self.reverifier(each, archived.leaf.profile));
+        match reverifier {
+            Some(reverifier) => self.level(&reverifier, bundle, artifact),
+            None => Level::Unknown(Missing::TrustedRoot),
+        }
+    }
+
+    /// Returns what verifies attestations of the newest period again, for each profile; none where its root is missing.
+    #[must_use]
+    pub fn reverifiers(&self) -> Vec<Option<Reverifier>> {
+        let Some(newest) = self.judgement.newest() else {
+            return Vec::new();
         };
-        let existed = archived.existence.by(self.now);
-        self.verify(root, &self.judgement.falls, existed, bundle, artifact)
+        let profiles = (0..).take(newest.manifest.profiles.len());
+        profiles
+            .map(|profile| self.reverifier(newest, profile))
+            .collect()
+    }
+
+    fn reverifier(&self, statement: &JudgedStatement, profile: u32) -> Option<Reverifier> {
+        let profile = statement.manifest.profiles.get(profile as usize)?;
+        let mut roots = self.roots.iter();
+        let (_, root) = roots.find(|(digest, _)| *digest == profile.trusted_root)?;
+        let existed = statement.existence.by(self.now);
+        Some(Reverifier::new(
+            root,
+            &self.judgement.falls,
+            existed,
+            self.policy,
+        ))
     }
 
     /// L2: by the verifier's own trusted root and clocks.
@@ -229,28 +289,17 @@ impl Scales<'_> {
             Ok(statement) => statement.independent.by(self.now),
             Err(_) => self.now,
         };
-        self.verify(own, self.known, existed, bundle, artifact)
+        let reverifier = Reverifier::new(own, self.known, existed, self.policy);
+        self.level(&reverifier, bundle, artifact)
     }
 
-    fn verify(
+    fn level(
         &self,
-        root: &TrustedRoot,
-        falls: &Falls,
-        existed: UnixTime,
+        reverifier: &Reverifier,
         bundle: &[u8],
         artifact: &Artifact<'_>,
     ) -> Level<Verified> {
-        let verified = || {
-            let bundle = Bundle::parse(bundle)?;
-            if let Some(name) = fallen_signer(&bundle, falls, existed) {
-                return Err(Refusal::SignerFell(name));
-            }
-            let trust = Trust::new(&falls.surviving(root, existed));
-            let verifier = Verifier::new(trust, self.policy.clone());
-            let report = verifier.verify(&bundle, artifact, self.now);
-            Ok(report.verdict?)
-        };
-        match verified() {
+        match reverifier.verify(bundle, artifact, self.now, &Memo::default()) {
             Ok(verified) => Level::Holds(verified),
             Err(refusal) => Level::Refused(refusal),
         }

@@ -1,6 +1,7 @@
 //! Sealing a period: leaves are appended one by one, and the manifest says what the tree is then.
 
 use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 use stella_bundle::time::UnixTime;
 use stella_tlog::hash::Hash;
 use stella_tlog::tree::Frontier;
@@ -89,24 +90,42 @@ impl Seal {
         }
     }
 
-    /// Returns how many leaves are what.
+    /// Returns what was sealed so far.
     #[must_use]
-    pub const fn counts(&self) -> Counts {
-        self.counts
-    }
-
-    /// Returns what the tree is now.
-    #[must_use]
-    pub fn tree(&self) -> TreeState {
-        TreeState {
-            size: self.frontier.size().0,
-            root: *self.frontier.root().as_bytes(),
+    pub fn sealed(&self) -> Sealed {
+        Sealed {
+            tree: TreeState {
+                size: self.frontier.size().0,
+                root: *self.frontier.root().as_bytes(),
+            },
+            range: self.range(),
+            counts: self.counts,
         }
     }
 
     /// Returns the manifest of the period.
     #[must_use]
     pub fn close(&self, terms: Terms<'_>) -> Manifest {
+        self.sealed().close(terms)
+    }
+}
+
+/// A period's leaves, as its manifest names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// The whole tree.
+    pub tree: TreeState,
+    /// The leaves that the period added.
+    pub range: Range,
+    /// How many leaves are what.
+    pub counts: Counts,
+}
+
+impl Sealed {
+    /// Returns the manifest of the period.
+    #[must_use]
+    pub fn close(self, terms: Terms<'_>) -> Manifest {
         let (keyset, document) = terms.keyset;
         let mut signers: Vec<_> = keyset.signers().map(|each| KeyId(each.key_id)).collect();
         signers.sort_unstable();
@@ -116,8 +135,8 @@ impl Seal {
                 .previous
                 .map_or(0, |(earlier, _)| earlier.sequence + 1),
             period: terms.period,
-            tree: self.tree(),
-            range: self.range(),
+            tree: self.tree,
+            range: self.range,
             previous: terms.previous.map(|(_, document)| Earlier {
                 statement: Fingerprint::of(&document.bytes),
                 evidence: document.evidence(),

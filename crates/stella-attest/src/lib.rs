@@ -3,6 +3,7 @@
 //! Rules of the field live in stella-bundle, words to services in stella-client; arguments, printing and exit codes in
 //! the command. A session is given its clock and its transport, so every use case runs without socket or waiting.
 
+pub mod archive;
 pub mod attach;
 pub mod cache;
 pub mod collect;

@@ -132,7 +132,33 @@ impl Shelf {
         Ok(names.iter().filter_map(digest).map(stored).collect())
     }
 
-    fn read(&self, digest: &Digest) -> Result<Vec<u8>, Damage> {
+    /// Lists everything that is there, in order of the digests.
+    ///
+    /// # Errors
+    /// `Io` when the folder cannot be read.
+    pub fn digests(&self) -> Result<Vec<Digest>, ShelfError> {
+        let folder = self.folder.join("blobs").join("sha256");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed("read", &folder)(error)),
+        };
+        let mut digests = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed("read", &folder))?.file_name();
+            // Other names are temporary files of a writer at work, or of one that died.
+            let name = name.to_str();
+            digests.extend(name.and_then(|name| Digest::from_hex(DigestAlgorithm::Sha256, name)));
+        }
+        digests.sort_by(|one, other| one.bytes().cmp(other.bytes()));
+        Ok(digests)
+    }
+
+    /// Reads one of them.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, Damage> {
         let path = self.blob(digest);
         let bytes = match file::read(&path, MAX_BUNDLE) {
             Ok(bytes) => bytes,

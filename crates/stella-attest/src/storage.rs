@@ -4,6 +4,7 @@
 //! digests, whoever writes is told what the bytes must be.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -43,7 +44,12 @@ pub trait Storage: Send + Sync {
     fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, bool>;
 
     /// Reads at most [`PART`] bytes of a blob, from an offset below its size on; never nothing.
-    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes>;
+    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
+        self.blob_range(blob, from..blob.size.min(from.saturating_add(PART as u64)))
+    }
+
+    /// Reads a range of a blob: at most [`PART`] bytes, within its size; never nothing.
+    fn blob_range<'a>(&'a self, blob: &'a Descriptor, range: Range<u64>) -> Answer<'a, Bytes>;
 
     /// Begins to write a blob.
     fn begin_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, Box<dyn BlobWriter + 'a>>;
@@ -139,11 +145,8 @@ impl Storage for Repository {
         Box::pin(async move { Ok(self.has_blob(&blob.digest).await?) })
     }
 
-    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
-        Box::pin(async move {
-            let end = blob.size.min(from + PART as u64);
-            Ok(self.blob_part(&blob.digest, from..end).await?)
-        })
+    fn blob_range<'a>(&'a self, blob: &'a Descriptor, range: Range<u64>) -> Answer<'a, Bytes> {
+        Box::pin(async move { Ok(self.blob_part(&blob.digest, range).await?) })
     }
 
     fn begin_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, Box<dyn BlobWriter + 'a>> {

@@ -1,5 +1,6 @@
 //! Signatures of the organisation's keys over one document: read from their bundles and verified, whatever they count for.
 
+use serde::{Deserialize, Serialize};
 use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial};
 use stella_bundle::envelope::IN_TOTO;
 use stella_bundle::json;
@@ -14,11 +15,17 @@ const MAX_BUNDLES: usize = 32;
 const MAX_BUNDLE: usize = 1 << 20;
 
 /// A file, and the Sigstore bundles that sign it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Document {
     /// A keyset's file, or a statement's payload.
+    #[serde(with = "json::base64_bytes")]
     pub bytes: Vec<u8>,
     /// The bundles, in any order.
+    #[serde(
+        serialize_with = "json::base64_list::serialize",
+        deserialize_with = "json::base64_list::at_most::<MAX_BUNDLES, _>"
+    )]
     pub bundles: Vec<Vec<u8>>,
 }
 

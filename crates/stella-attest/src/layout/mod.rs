@@ -16,6 +16,7 @@ pub use error::LayoutError;
 pub use tar::EntryProblem;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -165,7 +166,7 @@ impl Layout {
         Ok(listed)
     }
 
-    fn read_part(&self, blob: &Descriptor, from: u64) -> Result<Bytes, LayoutError> {
+    fn read_range(&self, blob: &Descriptor, range: Range<u64>) -> Result<Bytes, LayoutError> {
         let path = || self.files.path().to_owned();
         let digest = blob.digest.clone();
         let Some(found) = self.files.size(&digest)? else {
@@ -182,8 +183,9 @@ impl Layout {
                 found,
             });
         }
-        let rest = usize::try_from(blob.size.saturating_sub(from)).unwrap_or(PART);
-        self.files.read(&digest, from, rest.min(PART))
+        let end = range.end.min(blob.size);
+        let length = usize::try_from(end.saturating_sub(range.start)).unwrap_or(PART);
+        self.files.read(&digest, range.start, length.min(PART))
     }
 
     /// Puts a manifest as a blob, and then what is to be said of it in `index.json`.
@@ -263,9 +265,9 @@ impl Storage for Layout {
         self.on_disk(move |layout| Ok(layout.files.size(&digest)? == Some(expected)))
     }
 
-    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
+    fn blob_range<'a>(&'a self, blob: &'a Descriptor, range: Range<u64>) -> Answer<'a, Bytes> {
         let blob = blob.clone();
-        self.on_disk(move |layout| layout.read_part(&blob, from))
+        self.on_disk(move |layout| layout.read_range(&blob, range))
     }
 
     fn begin_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, Box<dyn BlobWriter + 'a>> {

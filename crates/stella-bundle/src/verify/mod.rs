@@ -139,6 +139,17 @@ impl Verifier {
         self.tell(bundle, artifact, now, &Memo::default())
     }
 
+    /// As [`Self::verify`], remembering in `memo` what bundles share: one memo belongs to one verifier and one thread.
+    pub fn verify_remembering(
+        &self,
+        bundle: &Bundle,
+        artifact: &Artifact<'_>,
+        now: UnixTime,
+        memo: &Memo,
+    ) -> Report {
+        self.tell(bundle, artifact, now, memo)
+    }
+
     /// Tells the story of one bundle.
     fn tell(&self, bundle: &Bundle, artifact: &Artifact<'_>, now: UnixTime, memo: &Memo) -> Report {
         let mut record = Recorder::default();

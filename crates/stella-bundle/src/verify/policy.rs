@@ -176,6 +176,8 @@ pub enum SctRule {
 /// What the signature is compared with.
 #[derive(Clone, Copy, Debug)]
 pub enum Artifact<'a> {
+    /// Whatever was signed: for those who keep attestations, and do not say that an artifact has one.
+    AsSigned,
     /// The bytes.
     Bytes(&'a [u8]),
     /// Digests of the bytes, of different algorithms.
@@ -193,7 +195,7 @@ impl Artifact<'_> {
                 .iter()
                 .find(|digest| digest.algorithm() == algorithm)
                 .cloned(),
-            Self::NotCompared => None,
+            Self::AsSigned | Self::NotCompared => None,
         }
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn message(bundle: &Bundle, artifact: &Artifact<'_>, signer: &Signer<
             let given = algorithm.and_then(|algorithm| artifact.digest(algorithm));
             // Without an artifact the signer's own note serves to look at the bundle; step 5 still refuses it.
             let hint = || match artifact {
-                Artifact::NotCompared => noted.clone(),
+                Artifact::AsSigned | Artifact::NotCompared => noted.clone(),
                 _ => None,
             };
             given

@@ -23,6 +23,20 @@ use crate::exit::{self, Failure};
 use crate::key::{For, PassphraseFlags};
 use crate::terminal;
 
+/// How keys are opened, and who says when they signed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClockFlags {
+    #[command(flatten)]
+    passphrase: PassphraseFlags,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// Have no timestamp authority say when this was: an anchor reaches no further than the keys of its time last
+    #[arg(long)]
+    insecure_no_timestamp: bool,
+}
+
 /// What every ceremony needs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CeremonyFlags {
@@ -35,14 +49,7 @@ pub(crate) struct CeremonyFlags {
     reason: String,
 
     #[command(flatten)]
-    passphrase: PassphraseFlags,
-
-    #[command(flatten)]
-    place: Place,
-
-    /// Have no timestamp authority say when this was: an anchor reaches no further than the keys of its time last
-    #[arg(long)]
-    insecure_no_timestamp: bool,
+    pub(super) clocks: ClockFlags,
 
     /// Print JSON
     #[arg(long)]
@@ -60,7 +67,7 @@ pub(crate) struct SignerFlags {
 /// Who says when it was.
 pub(super) struct Clocks {
     /// None where no authority stamps.
-    table: Option<Table>,
+    pub(super) table: Option<Table>,
     nobody: Network,
     services: Services,
     trust: Trust,
@@ -88,7 +95,7 @@ impl Clocks {
         pins
     }
 
-    fn session(&self) -> Session<'_> {
+    pub(super) fn session(&self) -> Session<'_> {
         let transport: &dyn Transport = match &self.table {
             Some(table) => table.transport.as_ref(),
             None => &self.nobody,
@@ -106,15 +113,11 @@ impl Clocks {
     }
 }
 
-impl CeremonyFlags {
+impl ClockFlags {
     /// Opens a key for statements of the organisation.
     pub(super) fn open(&self, reference: &str) -> Result<OrgKey, Failure> {
         let signer = self.passphrase.open(reference, For::ItselfAlone)?;
         Ok(OrgKey::new(signer))
-    }
-
-    pub(super) fn reason(&self) -> &str {
-        &self.reason
     }
 
     /// Reaches the authorities that stamp.
@@ -148,6 +151,12 @@ impl CeremonyFlags {
             nobody: Network::default(),
         })
     }
+}
+
+impl CeremonyFlags {
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
 
     /// Holds an event: the next keyset is changed, signed by these keys and new ones, judged and written.
     pub(super) async fn hold(
@@ -163,9 +172,9 @@ impl CeremonyFlags {
         let mut keyset = ceremonies::next(&folder, now(), action, &self.reason).map_err(failure)?;
         let references = signers.key.iter().chain(new);
         let keys: Vec<_> = references
-            .map(|each| self.open(each))
+            .map(|each| self.clocks.open(each))
             .collect::<Result<_, _>>()?;
-        let clocks = self.clocks(context).await?;
+        let clocks = self.clocks.clocks(context).await?;
         let (_, added) = keys.split_at(signers.key.len());
         change(&mut keyset, added, &clocks)?;
         let session = clocks.session();

@@ -100,11 +100,11 @@ async fn create(context: &Context, args: &Create) -> Result<u8, Failure> {
     let (mut opened, mut entries) = (Vec::new(), Vec::new());
     for (reference, role) in keys {
         let Some(reference) = reference else { continue };
-        let key = args.ceremony.open(reference)?;
+        let key = args.ceremony.clocks.open(reference)?;
         entries.push(OrgKeyEntry::new(key.public_key(), role, from, until));
         opened.push(key);
     }
-    let clocks = args.ceremony.clocks(context).await?;
+    let clocks = args.ceremony.clocks.clocks(context).await?;
     let reason = args.ceremony.reason();
     let keyset = Keyset::create(
         &args.origin,
@@ -266,7 +266,7 @@ fn require_same(
     key: &[u8; 32],
 ) -> Result<(), Failure> {
     let reference = format!("file:{}", path.display());
-    let opened = ceremony.open(&reference)?;
+    let opened = ceremony.clocks.open(&reference)?;
     match opened.public_key().key_id() == *key {
         true => Ok(()),
         false => Err(Failure::usage(format!(

@@ -2,7 +2,12 @@
 
 mod anchor;
 mod ceremony;
+mod extract;
 pub(super) mod keyset;
+mod place;
+mod run;
+mod show;
+mod verify;
 
 use clap::Subcommand;
 
@@ -12,14 +17,23 @@ use crate::exit::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Anchor(anchor::Args),
+    Extract(extract::Args),
     /// Hold ceremonies: who may sign for the organisation, whose clocks count, what was compromised
     #[command(subcommand)]
     Keyset(keyset::Command),
+    List(show::Args),
+    #[command(visible_alias = "re-sign")]
+    Run(Box<run::Args>),
+    Verify(Box<verify::Args>),
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Anchor(args) => anchor::run(&args),
+        Command::Extract(args) => extract::run(&args).await,
+        Command::List(args) => show::run(&args).await,
+        Command::Run(args) => run::run(context, &args).await,
+        Command::Verify(args) => verify::run(context, &args).await,
         Command::Keyset(command) => keyset::run(context, command).await,
     }
 }

@@ -1,0 +1,155 @@
+//! The ways in which an archive is not made, or not read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stella_archive::frames::FrameError;
+use stella_archive::history::HistoryError;
+use stella_archive::index::IndexError;
+use stella_archive::leaf::LeafError;
+use stella_bundle::trusted_root::TrustFileError;
+use stella_tlog::proof::ProofError;
+use stella_tlog::tree::FrontierError;
+
+use crate::keyset::CeremonyError;
+use crate::sign::SignError;
+use crate::storage::StorageError;
+
+/// The ways in which an archive is not made, or not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// No archive is there under this name.
+    #[error("{place} has no archive {name}")]
+    Absent {
+        /// Where.
+        place: String,
+        /// The period.
+        name: String,
+    },
+    /// Another process works in this folder.
+    #[error("another process works in {}", .0.display())]
+    Busy(PathBuf),
+    /// The keysets cannot be used.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
+    /// A compressed part is damaged.
+    #[error("{part}: {error}")]
+    Frame {
+        /// The file in the archive.
+        part: String,
+        /// What is wrong.
+        error: FrameError,
+    },
+    /// The right edge of the tree is damaged.
+    #[error("frontier.json: {0}")]
+    Frontier(FrontierError),
+    /// The past does not hold.
+    #[error("the archive does not hold: {0}")]
+    History(#[from] HistoryError),
+    /// The index is damaged.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {}: {error}", path.display())]
+    Io {
+        /// What was to be done, such as `read`.
+        action: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// A key that must sign was not given, or one that must not was.
+    #[error("the keyset asks for signatures by exactly these keys: {}", .wanted.join(", "))]
+    Keys {
+        /// Their roles and ids.
+        wanted: Vec<String>,
+    },
+    /// A line is no leaf.
+    #[error("leaf {index}: {error}")]
+    Leaf {
+        /// Which.
+        index: u64,
+        /// What is wrong.
+        error: LeafError,
+    },
+    /// What the archive holds is not what its newest statement says.
+    #[error("the archive holds something else than its statement says: {0}")]
+    Mismatch(Mismatch),
+    /// It holds no attestation that was asked for.
+    #[error("the archive holds no attestation {0}")]
+    NotFound(String),
+    /// A file of the archive is not there.
+    #[error("the archive has no file {0}")]
+    Part(String),
+    /// A proof cannot be made.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// The period was published before, with other content.
+    #[error("{place} has another archive {name} already: a period is sealed once")]
+    Published {
+        /// Where.
+        place: String,
+        /// The period.
+        name: String,
+    },
+    /// A file that is no part of an archive of this kind, or of another archive.
+    #[error("{what} is not readable as a part of this archive")]
+    Unreadable {
+        /// Which.
+        what: String,
+    },
+    /// The statement could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The place of archives is of no use.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A trusted root is none.
+    #[error(transparent)]
+    Trust(#[from] TrustFileError),
+    /// The set is larger than an archive can number.
+    #[error("more than 4 294 967 295 attestations in one period")]
+    TooMany,
+}
+
+/// In what an archive is not what its statement says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The tree before the period.
+    #[error("the tree before it")]
+    Before,
+    /// The lines.
+    #[error("the leaves")]
+    Leaves,
+    /// How many leaves are what.
+    #[error("how many leaves are what")]
+    Counts,
+    /// The bytes of an attestation.
+    #[error("the bytes of leaf {0}")]
+    Bytes(u64),
+    /// More or fewer bytes than the leaves name.
+    #[error("the bytes end elsewhere than the leaves say")]
+    Length,
+}
+
+impl ArchiveError {
+    /// Returns the error of a file.
+    pub(crate) fn io(action: &'static str, path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Io {
+            action,
+            path,
+            error,
+        }
+    }
+}
+
+impl From<FrontierError> for ArchiveError {
+    fn from(error: FrontierError) -> Self {
+        Self::Frontier(error)
+    }
+}

@@ -1,0 +1,17 @@
+//! The archive as a use case: what was collected is verified, sealed, signed and published, and read again.
+//!
+//! [`run()`] is the job of a period, [`verify`] what a stranger does with what came out, [`extract`] one attestation of it. The format
+//! and what counts are `stella_archive`'s.
+
+pub mod error;
+pub mod extract;
+pub mod open;
+mod pack;
+mod publish;
+pub mod run;
+mod spool;
+pub mod verify;
+
+pub use error::ArchiveError;
+pub use open::Archive;
+pub use run::run;

@@ -1,0 +1,617 @@
+//! The job of a period: collect, verify, freeze, pack, sign, verify as a stranger, publish.
+//!
+//! Each phase leaves its result in the work folder, durable before the next begins: a run that was killed goes on from the
+//! last one that ended. What is published already is the only other state.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
+
+use futures_util::stream::{Stream, StreamExt as _};
+use serde::{Deserialize, Serialize};
+use stella_archive::anchor::Anchor;
+use stella_archive::fall::Falls;
+use stella_archive::fingerprint::Fingerprint;
+use stella_archive::history::{self, Document, History};
+use stella_archive::index::{Keys, subject_key};
+use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::nodes;
+use stella_archive::seal::Terms;
+use stella_archive::statement::{
+    CHECKPOINT, Coverage, KeyId, Manifest, OrgStatement, Period, Profile,
+};
+use stella_bundle::bundle::{Bundle, Content};
+use stella_bundle::key::sha256;
+use stella_bundle::memo::Memo;
+use stella_bundle::statement::Subject;
+use stella_bundle::time::UnixTime;
+use stella_bundle::trusted_root::TrustedRoot;
+use stella_bundle::verify::{Artifact, Facts, Policy, Trust, Verifier};
+use stella_keys::OrgKey;
+use stella_tlog::tree::Frontier;
+
+use super::error::{ArchiveError, Mismatch};
+use super::open::{self, Archive};
+use super::pack::{self, Packed, PartFile, write_part};
+use super::publish::{self, Publication};
+use super::spool::{Finding, Spool, SpoolWriter};
+use super::verify::{self, Demands, Depth};
+use crate::keyset::KeysetFolder;
+use crate::org;
+use crate::session::Session;
+use crate::storage::Storage;
+
+/// Attestations that are verified side by side, and held in memory until they are.
+const BATCH: usize = 1024;
+/// Bytes of attestations that are held in memory until they are verified.
+const BATCH_BYTES: usize = 16 << 20;
+/// What this is, for whoever opens an archive in twenty years.
+const README: &str = include_str!("README.txt");
+/// The format.
+const FORMAT: &str = include_str!("../../../../docs/reference/archive-format.md");
+
+/// What comes in: the bytes of attestations, from wherever they are.
+pub type Incoming<'a> = Pin<Box<dyn Stream<Item = Result<Vec<u8>, ArchiveError>> + 'a>>;
+
+/// Everything that a run needs.
+pub struct Job<'a> {
+    /// Who stamps and logs, and how the time is told.
+    pub session: &'a Session<'a>,
+    /// The organisation's keysets.
+    pub keysets: &'a KeysetFolder,
+    /// The keys that sign: exactly those that the keyset in force asks for.
+    pub keys: &'a [OrgKey],
+    /// Where archives are published, and the earlier ones lie.
+    pub storage: Arc<dyn Storage>,
+    /// A folder for this run and those that go on with it.
+    pub work: &'a Path,
+    /// What is sealed.
+    pub period: Period,
+    /// The file of the trusted root by which attestations are verified.
+    pub trusted_root: &'a [u8],
+    /// Who may have signed attestations, and what must be shown.
+    pub policy: &'a Policy,
+    /// SHA-256 of the policy's file; none where every signer is taken.
+    pub policy_digest: Option<[u8; 32]>,
+    /// What logs had to say about completeness.
+    pub coverage: Vec<Coverage>,
+    /// Months for which bytes are kept.
+    pub months: u32,
+    /// On so many cores.
+    pub threads: NonZeroUsize,
+    /// Hears what is going on.
+    pub done: &'a (dyn Fn(Phase, u64) + Sync),
+}
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Attestations collected and verified so far.
+    Collecting,
+    /// Leaves packed so far.
+    Packing,
+    /// The statement is signed and stamped.
+    Signing,
+    /// Attestations verified by a stranger's eyes so far.
+    Checking,
+    /// Bytes published so far.
+    Publishing,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was signed.
+    pub manifest: Manifest,
+    /// Why attestations were refused, and how many for each reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Attestations that earlier periods hold.
+    pub archived_before: u64,
+    /// Attestations of a later period.
+    pub later: u64,
+    /// Bytes of the archive's files.
+    pub size: u64,
+    /// Bytes of the attestations.
+    pub raw: u64,
+}
+
+/// The frozen set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Frozen {
+    period: Period,
+    profiles: Vec<Profile>,
+    coverage: Vec<Coverage>,
+    /// Reasons of refusal.
+    reasons: Vec<String>,
+    refused: BTreeMap<String, u64>,
+    count: u64,
+    archived_before: u64,
+    later: u64,
+    raw: u64,
+}
+
+/// Seals a period, or goes on with what was begun; nothing is done twice.
+///
+/// # Errors
+/// Any [`ArchiveError`]. Until the very last step nothing is published.
+pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, ArchiveError> {
+    // 1. Nobody else is at it; the keysets are good, and the keys are those that must sign.
+    let folder = job.work.join(&job.period.name);
+    fs::create_dir_all(&folder).map_err(|error| ArchiveError::io("make", &folder, error))?;
+    let _lock = lock(job.work)?;
+    job.keysets.judge((job.session.now)())?;
+    require_signers(job.keysets, job.keys)?;
+
+    // 2. What was sealed before.
+    let before = Before::read(job).await?;
+
+    // 3. What is there is collected and verified, and from now on the set does not change.
+    let frozen = match read_json::<Frozen>(&folder.join("frozen.json"))? {
+        Some(frozen) => frozen,
+        None => freeze(job, &before, &folder, incoming).await?,
+    };
+
+    // 4. Leaves and chunks.
+    let packed = match read_json::<Packed>(&folder.join("packed.json"))? {
+        Some(packed) => packed,
+        None => pack_set(job, &before, &folder, &frozen)?,
+    };
+
+    // 5. The statement is signed, once.
+    let document = sign(job, &before, &folder, &frozen, &packed).await?;
+    let manifest = OrgStatement::parse(&document.bytes).and_then(|each| each.to_manifest());
+    let manifest = manifest.map_err(|_| ArchiveError::Mismatch(Mismatch::Leaves))?;
+
+    // 6. As a stranger sees it.
+    let parts = add_words(job, &before, &folder, &packed, &document)?;
+    check(job, &folder, &parts).await?;
+
+    // 7. Published under its name, once.
+    let done = |bytes| (job.done)(Phase::Publishing, bytes);
+    let publication = Publication {
+        name: &job.period.name,
+        origin: &manifest.origin,
+        sequence: manifest.sequence,
+        statement: hex::encode(sha256(&document.bytes)),
+        folder: &folder.join("parts"),
+        parts: &parts,
+    };
+    publish::publish(&job.storage, &publication, &done).await?;
+    Ok(Outcome {
+        refused: frozen.refused,
+        archived_before: frozen.archived_before,
+        later: frozen.later,
+        size: parts.iter().map(|part| part.size).sum(),
+        raw: frozen.raw,
+        manifest,
+    })
+}
+
+/// Takes the work folder for this process alone.
+fn lock(work: &Path) -> Result<File, ArchiveError> {
+    let path = work.join("lock");
+    let file = File::create(&path).map_err(|error| ArchiveError::io("write", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(ArchiveError::Busy(work.to_owned())),
+    }
+}
+
+/// Requires the keys that the keyset in force names as signers, and no other.
+///
+/// # Errors
+/// `Keys`, `Ceremony`.
+pub fn require_signers(keysets: &KeysetFolder, keys: &[OrgKey]) -> Result<(), ArchiveError> {
+    let keyset = keysets.newest()?;
+    let mut wanted: Vec<_> = keyset.signers().map(|each| each.key_id).collect();
+    let mut given: Vec<_> = keys.iter().map(|key| key.public_key().key_id()).collect();
+    wanted.sort_unstable();
+    given.sort_unstable();
+    if wanted == given {
+        return Ok(());
+    }
+    let name = |each: &stella_archive::keyset::OrgKeyEntry| {
+        format!("{} {}", each.role.name(), hex::encode(&each.key_id[..8]))
+    };
+    Err(ArchiveError::Keys {
+        wanted: keyset.signers().map(name).collect(),
+    })
+}
+
+/// What was sealed before this period.
+struct Before {
+    /// The newest archive's past; empty for the first.
+    history: History,
+    /// Trusted roots of earlier profiles.
+    roots: Vec<Vec<u8>>,
+    manifest: Option<Manifest>,
+    frontier: Frontier,
+    /// Earlier archives, newest first.
+    archives: Vec<Archive>,
+}
+
+impl Before {
+    async fn read(job: &Job<'_>) -> Result<Self, ArchiveError> {
+        let mut listed = open::list(&job.storage).await?;
+        // A run that was killed may have published this very period.
+        listed.retain(|each| each.name != job.period.name);
+        let mut archives = Vec::new();
+        for each in listed.iter().rev() {
+            archives.push(Archive::open(Arc::clone(&job.storage), &each.name).await?);
+        }
+        let Some(newest) = archives.first() else {
+            return Ok(Self {
+                history: History::default(),
+                roots: Vec::new(),
+                manifest: None,
+                frontier: Frontier::new(),
+                archives,
+            });
+        };
+        // It is ours, and whole in its past.
+        let (history, roots) = newest.history().await?;
+        let anchor = job.keysets.anchor(Some(1)).map(Anchor::Organisation);
+        let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
+        let now = (job.session.now)();
+        let judgement = history::judge(&history, &anchor, &Falls::default(), None, now)?;
+        let manifest = judgement.newest().map(|each| each.manifest.clone());
+        let manifest = manifest.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
+        // The edge of the tree after it.
+        let (edge, end) = (newest.frontier().await?, manifest.tree.size);
+        let frontier = newest
+            .with_nodes(&edge, end, |nodes| nodes::edge(nodes, end))
+            .await?;
+        if *frontier.root().as_bytes() != manifest.tree.root {
+            return Err(ArchiveError::Mismatch(Mismatch::Before));
+        }
+        Ok(Self {
+            history,
+            roots,
+            manifest: Some(manifest),
+            frontier,
+            archives,
+        })
+    }
+
+    /// Says whether an earlier archive holds an attestation.
+    async fn has(&self, digest: &[u8; 32]) -> Result<bool, ArchiveError> {
+        for archive in &self.archives {
+            if !archive.find(Keys::Bundles, digest).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Collects and verifies; the set is frozen when `frozen.json` is there.
+async fn freeze(
+    job: &Job<'_>,
+    before: &Before,
+    folder: &Path,
+    mut incoming: Incoming<'_>,
+) -> Result<Frozen, ArchiveError> {
+    let trusted_root = TrustedRoot::parse(job.trusted_root)?;
+    let verifier = Verifier::new(Trust::new(&trusted_root), job.policy.clone());
+    let mut frozen = Frozen {
+        period: job.period.clone(),
+        profiles: vec![Profile {
+            trusted_root: sha256(job.trusted_root),
+            policy: job.policy_digest.map(KeyId),
+            verifier: concat!("stella ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }],
+        coverage: job.coverage.clone(),
+        reasons: Vec::new(),
+        refused: BTreeMap::new(),
+        count: 0,
+        archived_before: 0,
+        later: 0,
+        raw: 0,
+    };
+    let mut spool = SpoolWriter::create(folder)?;
+    let (mut batch, mut held, mut seen) = (Vec::new(), 0, 0);
+    loop {
+        let next = incoming.next().await.transpose()?;
+        let is_last = next.is_none();
+        if let Some(bytes) = next {
+            held += bytes.len();
+            batch.push(bytes);
+        }
+        if !is_last && batch.len() < BATCH && held < BATCH_BYTES {
+            continue;
+        }
+        let now = (job.session.now)();
+        let findings = examine_all(&verifier, &batch, now, job.threads);
+        for (bytes, finding) in batch.iter().zip(findings) {
+            take(job, before, &mut spool, &mut frozen, bytes, &finding).await?;
+        }
+        seen += batch.len() as u64;
+        (job.done)(Phase::Collecting, seen);
+        (batch, held) = (Vec::new(), 0);
+        if is_last {
+            break;
+        }
+    }
+    (frozen.count, frozen.reasons) = spool.finish()?;
+    write_json(folder, "frozen.json", &frozen)?;
+    Ok(frozen)
+}
+
+/// Puts an attestation into the spool, unless it belongs to another period.
+async fn take(
+    job: &Job<'_>,
+    before: &Before,
+    spool: &mut SpoolWriter,
+    frozen: &mut Frozen,
+    bytes: &[u8],
+    finding: &Finding,
+) -> Result<(), ArchiveError> {
+    let time = finding.time.map(UnixTime::from_seconds);
+    if time.is_some_and(|time| time >= job.period.end) {
+        frozen.later += 1;
+        return Ok(());
+    }
+    // What was signed after the last period's end cannot be in it.
+    let last_end = before.manifest.as_ref().map(|each| each.period.end);
+    let may_be_old = last_end.is_some_and(|end| time.is_none_or(|time| time < end));
+    if may_be_old && before.has(&finding.digest.sha256).await? {
+        frozen.archived_before += 1;
+        return Ok(());
+    }
+    if let Status::Rejected(reason) = &finding.status {
+        *frozen.refused.entry(reason.clone()).or_default() += 1;
+    }
+    frozen.raw += bytes.len() as u64;
+    spool.push(bytes, finding)
+}
+
+/// Verifies attestations side by side; the findings come in their order.
+fn examine_all(
+    verifier: &Verifier,
+    batch: &[Vec<u8>],
+    now: UnixTime,
+    threads: NonZeroUsize,
+) -> Vec<Finding> {
+    let share = batch.len().div_ceil(threads.get()).max(1);
+    let work = |some: &[Vec<u8>]| {
+        let memo = Memo::remembering();
+        let examine = |bytes: &Vec<u8>| examine(verifier, bytes, now, &memo);
+        some.iter().map(examine).collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let workers = batch
+            .chunks(share)
+            .map(|some| scope.spawn(move || work(some)));
+        let workers: Vec<_> = workers.collect();
+        let joined = workers.into_iter().map(|worker| {
+            let joined = worker.join();
+            joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+        });
+        joined.flatten().collect()
+    })
+}
+
+fn examine(verifier: &Verifier, bytes: &[u8], now: UnixTime, memo: &Memo) -> Finding {
+    let digest = Fingerprint::of(bytes);
+    let refused = |reason: &str| Finding {
+        digest,
+        status: Status::rejected(reason),
+        time: None,
+        subjects: Vec::new(),
+    };
+    let Ok(bundle) = Bundle::parse(bytes) else {
+        return refused("not-a-bundle");
+    };
+    let report = verifier.verify_remembering(&bundle, &Artifact::AsSigned, now, memo);
+    match report.verdict {
+        Ok(verified) => Finding {
+            digest,
+            status: Status::Verified,
+            time: verified
+                .facts()
+                .times
+                .first()
+                .map(|each| each.time.seconds()),
+            subjects: subjects(&bundle, verified.facts()),
+        },
+        Err(error) => refused(&variant(&error)),
+    }
+}
+
+/// Returns the keys of what an attestation speaks of.
+fn subjects(bundle: &Bundle, facts: &Facts) -> Vec<[u8; 32]> {
+    let named = facts.statement.iter().flat_map(|each| &each.subject);
+    let mut digests: Vec<_> = named.flat_map(Subject::digests).collect();
+    if let Content::Message {
+        digest: Some(digest),
+        ..
+    } = &bundle.content
+    {
+        digests.push(digest.clone());
+    }
+    digests.iter().map(subject_key).collect()
+}
+
+/// Names an error by its variant: `BadSignature` becomes `bad-signature`.
+fn variant(error: &stella_bundle::verify::VerifyError) -> String {
+    let text = format!("{error:?}");
+    let name = text
+        .split(|each: char| !each.is_ascii_alphanumeric())
+        .next();
+    let mut word = String::new();
+    for letter in name.unwrap_or_default().chars() {
+        if letter.is_ascii_uppercase() && !word.is_empty() {
+            word.push('-');
+        }
+        word.push(letter.to_ascii_lowercase());
+    }
+    word
+}
+
+fn pack_set(
+    job: &Job<'_>,
+    before: &Before,
+    folder: &Path,
+    frozen: &Frozen,
+) -> Result<Packed, ArchiveError> {
+    let spool = Spool::open(folder, frozen.reasons.clone())?;
+    let records = keyset_records(job, before);
+    let done = |leaves| (job.done)(Phase::Packing, leaves);
+    let parts = folder.join("parts");
+    let packed = pack::pack(
+        &spool,
+        &before.frontier,
+        &records,
+        &parts,
+        job.threads,
+        &done,
+    )?;
+    write_json(folder, "packed.json", &packed)?;
+    Ok(packed)
+}
+
+/// Returns the events of the keyset since the last statement: each is a leaf.
+fn keyset_records(job: &Job<'_>, before: &Before) -> Vec<(Leaf, Vec<u8>)> {
+    let last = before
+        .manifest
+        .as_ref()
+        .map_or(0, |each| each.keyset.version);
+    let keysets = job.keysets.keysets().iter().zip(job.keysets.documents());
+    let new = keysets.filter(|(keyset, _)| keyset.version > last);
+    let record = |(keyset, document): (&stella_archive::keyset::Keyset, &Document)| {
+        let leaf = Leaf {
+            kind: Kind::Keyset,
+            status: Status::Verified,
+            profile: 0,
+            digest: Fingerprint::of(&document.bytes),
+            size: document.bytes.len() as u64,
+            time: Some(keyset.created.seconds()),
+        };
+        (leaf, document.bytes.clone())
+    };
+    new.map(record).collect()
+}
+
+/// Signs the statement of what was packed; what was signed already is taken as it is.
+async fn sign(
+    job: &Job<'_>,
+    before: &Before,
+    folder: &Path,
+    frozen: &Frozen,
+    packed: &Packed,
+) -> Result<Document, ArchiveError> {
+    let keyset = job.keysets.newest()?;
+    let document = job.keysets.documents().last();
+    let document = document.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
+    let previous = before
+        .manifest
+        .as_ref()
+        .zip(before.history.statements.last());
+    let manifest = packed.sealed.close(Terms {
+        previous,
+        keyset: (keyset, document),
+        period: frozen.period.clone(),
+        profiles: frozen.profiles.clone(),
+        coverage: frozen.coverage.clone(),
+        timestamps: job.session.services.timestamp_authorities.len() as u64,
+        months: job.months,
+        // The end of the period, not the moment of this run: the same set gives the same statement.
+        created: frozen.period.end,
+    });
+    let statement = OrgStatement::of_manifest(&manifest);
+    let payload = statement.payload();
+    let signed = read_json::<Document>(&folder.join("signed.json"))?;
+    if let Some(signed) = signed.filter(|signed| signed.bytes == payload) {
+        return Ok(signed);
+    }
+    (job.done)(Phase::Signing, 0);
+    let signed = org::sign_document(job.session, job.keys, &statement, payload).await?;
+    write_json(folder, "signed.json", &signed)?;
+    Ok(signed)
+}
+
+/// Adds what an archive says about itself and its past; returns all its files, those that are read first at the front.
+fn add_words(
+    job: &Job<'_>,
+    before: &Before,
+    folder: &Path,
+    packed: &Packed,
+    document: &Document,
+) -> Result<Vec<PartFile>, ArchiveError> {
+    let folder = folder.join("parts");
+    let write = |name: &str, bytes: &[u8]| write_part(&folder, name, bytes);
+    let mut history = before.history.clone();
+    history.keysets = job.keysets.documents().to_vec();
+    history.statements.push(document.clone());
+    let mut parts = vec![
+        write("README.txt", README.as_bytes())?,
+        write("FORMAT.md", FORMAT.as_bytes())?,
+        write(History::FILE, &history.to_bytes())?,
+    ];
+    let manifest = OrgStatement::parse(&document.bytes).and_then(|each| each.to_manifest());
+    let manifest = manifest.map_err(|_| ArchiveError::Mismatch(Mismatch::Leaves))?;
+    parts.push(write(
+        CHECKPOINT,
+        manifest.checkpoint().to_string().as_bytes(),
+    )?);
+    for (key, bundle) in job.keys.iter().zip(&document.bundles) {
+        let id = hex::encode(&key.public_key().key_id()[..4]);
+        parts.push(write(&format!("{CHECKPOINT}.{id}.sigstore.json"), bundle)?);
+    }
+    let mut roots = BTreeMap::new();
+    let own = job.keysets.roots().iter().chain(&before.roots);
+    for root in own.map(Vec::as_slice).chain([job.trusted_root]) {
+        roots.insert(hex::encode(sha256(root)), root);
+    }
+    for (digest, root) in roots {
+        parts.push(write(&format!("trust/{digest}.json"), root)?);
+    }
+    parts.extend(packed.parts.iter().cloned());
+    Ok(parts)
+}
+
+/// Verifies what is about to be published, by the first anchor.
+async fn check(job: &Job<'_>, folder: &Path, parts: &[PartFile]) -> Result<(), ArchiveError> {
+    let anchor = job.keysets.anchor(Some(1)).map(Anchor::Organisation);
+    let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
+    let archive = Archive::in_folder(&job.period.name, folder.join("parts"), parts);
+    let demands = Demands {
+        anchor: &anchor,
+        known: &Falls::default(),
+        own: None,
+        policy: job.policy,
+        // Each attestation was verified when it came in.
+        depth: Depth::Archived,
+        now: (job.session.now)(),
+        threads: job.threads,
+        done: &|present| (job.done)(Phase::Checking, present),
+    };
+    verify::verify(&archive, &demands).await?;
+    Ok(())
+}
+
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, ArchiveError> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| ArchiveError::io("read", path, error))?,
+    };
+    let value = serde_json::from_slice(&bytes);
+    value.map(Some).map_err(|_| ArchiveError::Unreadable {
+        what: path.display().to_string(),
+    })
+}
+
+/// Writes a result of a phase: it is there whole, or not at all.
+fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<(), ArchiveError> {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let partial = format!("{name}.partial");
+    write_part(folder, &partial, &bytes)?;
+    let (from, to): (PathBuf, PathBuf) = (folder.join(partial), folder.join(name));
+    let renamed = fs::rename(&from, &to).and_then(|()| crate::file::sync_folder(folder));
+    renamed.map_err(|error| ArchiveError::io("write", &to, error))
+}

@@ -1,0 +1,399 @@
+//! Verify a whole archive as a stranger does: from the anchor down to the bytes of every attestation.
+//!
+//! Frames are opened, hashed and verified across cores; in memory are what leaves say and one blob.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use stella_archive::anchor::Anchor;
+use stella_archive::fall::Falls;
+use stella_archive::fingerprint::Fingerprint;
+use stella_archive::frames::{self, Class, FrameError};
+use stella_archive::history::{self, Judgement};
+use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::levels::{Missing, Refusal, Scales, read_roots};
+use stella_archive::seal::Seal;
+use stella_bundle::memo::Memo;
+use stella_bundle::time::UnixTime;
+use stella_bundle::trusted_root::TrustedRoot;
+use stella_bundle::verify::{Artifact, Policy};
+
+use super::error::{ArchiveError, Mismatch};
+use super::open::Archive;
+
+/// Refusals that are listed; more are counted.
+const MOST_LISTED: usize = 100;
+/// Bytes of a compressed blob.
+const MAX_BLOB: u64 = 256 << 20;
+
+/// How to verify.
+pub struct Demands<'a> {
+    /// Whom the verifier believes.
+    pub anchor: &'a Anchor,
+    /// What it knows to have fallen, besides what the archive says.
+    pub known: &'a Falls,
+    /// Its own trusted root, for the independent level.
+    pub own: Option<&'a TrustedRoot>,
+    /// Who may have signed attestations.
+    pub policy: &'a Policy,
+    /// How far to go.
+    pub depth: Depth,
+    /// The present moment, or the one that is asked about.
+    pub now: UnixTime,
+    /// On so many cores.
+    pub threads: NonZeroUsize,
+    /// Hears how many attestations are done.
+    pub done: &'a (dyn Fn(u64) + Sync),
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// L0: signatures, tree, and the bytes of everything.
+    Archived,
+    /// L1: every attestation verifies again, by the trusted root of its time.
+    Reverified,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The past.
+    pub judgement: Judgement,
+    /// Attestations whose bytes are there.
+    pub present: u64,
+    /// Attestations whose bytes were let go.
+    pub absent: u64,
+    /// Attestations that verified again.
+    pub reverified: u64,
+    /// Attestations that did not, with their leaves; the first of them.
+    pub refused: Vec<(u64, Refusal)>,
+    /// How many did not.
+    pub refused_count: u64,
+    /// Why none was verified again.
+    pub unknown: Option<Missing>,
+}
+
+/// What a leaf says about bytes.
+struct Expected {
+    digest: Fingerprint,
+    size: u64,
+    profile: u32,
+}
+
+/// Verifies an archive.
+///
+/// # Errors
+/// Any [`ArchiveError`] when the archive itself does not hold. Attestations that do not verify again are no error.
+pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked, ArchiveError> {
+    // 1. The past, down to the newest statement.
+    let (past, root_files) = archive.history().await?;
+    let (anchor, known, own) = (demands.anchor, demands.known, demands.own);
+    let judgement = history::judge(&past, anchor, known, own, demands.now)?;
+
+    // 2. The leaves are those of the statement.
+    let leaves = leaves(archive, &judgement).await?;
+
+    // 3. The bytes are those of the leaves; and what they hold verifies.
+    let roots = read_roots(&root_files);
+    let scales = Scales {
+        judgement: &judgement,
+        roots: &roots,
+        own,
+        known,
+        policy: demands.policy,
+        now: demands.now,
+    };
+    let reverifiers = match demands.depth {
+        Depth::Archived => None,
+        Depth::Reverified => Some(scales.reverifiers()),
+    };
+    let mut found = Found::default();
+    for (class, expected) in [
+        (Class::Evidence, &leaves.evidence),
+        (Class::Rejected, &leaves.rejected),
+        (Class::Records, &leaves.records),
+    ] {
+        let reverifiers = reverifiers.as_ref().filter(|_| class == Class::Evidence);
+        let before = found.present;
+        bytes(archive, class, expected, reverifiers, demands, &mut found).await?;
+        if class == Class::Records {
+            found.present = before;
+        }
+    }
+
+    // 4. What only finds things, and what only people read, is what was published too.
+    for name in helpers(archive) {
+        archive
+            .read(&name, MAX_BLOB.max(archive.size(&name).unwrap_or(0)))
+            .await?;
+    }
+    found.refused.sort_by_key(|(index, _)| *index);
+    found.refused.truncate(MOST_LISTED);
+    Ok(Checked {
+        judgement,
+        present: found.present,
+        absent: found.absent,
+        reverified: found.reverified,
+        refused: found.refused,
+        refused_count: found.refused_count,
+        unknown: found.unknown,
+    })
+}
+
+/// Returns the files that nothing above has read.
+fn helpers(archive: &Archive) -> Vec<String> {
+    let is_packed = |name: &str| name.ends_with(".zst");
+    let names = archive.files().map(|(name, _)| name);
+    names
+        .filter(|name| !is_packed(name))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+#[derive(Default)]
+struct Found {
+    present: u64,
+    absent: u64,
+    reverified: u64,
+    refused: Vec<(u64, Refusal)>,
+    refused_count: u64,
+    unknown: Option<Missing>,
+}
+
+/// What the leaves of a period say, by where the bytes are.
+#[derive(Default)]
+struct Leaves {
+    evidence: Row,
+    rejected: Row,
+    records: Row,
+}
+
+/// Leaves whose bytes lie end to end.
+#[derive(Default)]
+struct Row {
+    /// The index of the first.
+    first: u64,
+    expected: Vec<Expected>,
+}
+
+/// Reads the leaves; together they are what the newest statement says.
+async fn leaves(archive: &Archive, judgement: &Judgement) -> Result<Leaves, ArchiveError> {
+    let mismatch = ArchiveError::Mismatch;
+    let newest = judgement.newest().ok_or(mismatch(Mismatch::Leaves))?;
+    let before = archive.frontier().await?;
+    let earlier = judgement.statements.iter().rev().nth(1);
+    let (size, root) = earlier.map_or((0, None), |each| {
+        (each.manifest.tree.size, Some(each.manifest.tree.root))
+    });
+    let is_before =
+        before.size().0 == size && root.is_none_or(|root| *before.root().as_bytes() == root);
+    if !is_before {
+        return Err(mismatch(Mismatch::Before));
+    }
+    let mut seal = Seal::new(before);
+    let mut leaves = Leaves::default();
+    for name in archive.blobs(Class::Leaves) {
+        let wrong = |error| ArchiveError::Frame {
+            part: name.clone(),
+            error,
+        };
+        let blob = archive.read(&name, MAX_BLOB).await?;
+        for frame in frames::split(&blob).map_err(wrong)? {
+            let lines = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
+            let lines = lines
+                .strip_suffix(b"\n")
+                .ok_or(wrong(FrameError::Damaged))?;
+            for line in lines.split(|byte| *byte == b'\n') {
+                let index = seal.frontier().size().0;
+                let leaf = Leaf::parse(line);
+                let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
+                seal.append(&leaf, |_, _, _| ());
+                leaves.add(index, &leaf);
+            }
+        }
+    }
+    let (sealed, manifest) = (seal.sealed(), &newest.manifest);
+    if sealed.tree != manifest.tree || sealed.range != manifest.range {
+        return Err(mismatch(Mismatch::Leaves));
+    }
+    match sealed.counts == manifest.counts {
+        true => Ok(leaves),
+        false => Err(mismatch(Mismatch::Counts)),
+    }
+}
+
+impl Leaves {
+    fn add(&mut self, index: u64, leaf: &Leaf) {
+        let row = match (leaf.kind, &leaf.status) {
+            (Kind::Attestation, Status::Verified) => &mut self.evidence,
+            (Kind::Attestation, Status::Rejected(_)) => &mut self.rejected,
+            _ => &mut self.records,
+        };
+        if row.expected.is_empty() {
+            row.first = index;
+        }
+        row.expected.push(Expected {
+            digest: leaf.digest,
+            size: leaf.size,
+            profile: leaf.profile,
+        });
+    }
+}
+
+/// Verifies the bytes of a row, blob by blob.
+async fn bytes(
+    archive: &Archive,
+    class: Class,
+    row: &Row,
+    reverifiers: Option<&Vec<Option<stella_archive::levels::Reverifier>>>,
+    demands: &Demands<'_>,
+    found: &mut Found,
+) -> Result<(), ArchiveError> {
+    let is_attestations = class != Class::Records;
+    let total = row.expected.len();
+    let names: Vec<_> = archive.blobs(class).collect();
+    if names.is_empty() {
+        // Let go after retention: the leaves stay.
+        if is_attestations {
+            found.absent += total as u64;
+        }
+        return Ok(());
+    }
+    let mut at = 0;
+    for name in names {
+        let blob = archive.read(&name, MAX_BLOB).await?;
+        let wrong = |error| ArchiveError::Frame {
+            part: name.clone(),
+            error,
+        };
+        let split = frames::split(&blob).map_err(wrong)?;
+        at =
+            frames_of(&split, row, at, reverifiers, demands, found).map_err(
+                |trouble| match trouble {
+                    Trouble::Frame(error) => wrong(error),
+                    Trouble::Mismatch(mismatch) => ArchiveError::Mismatch(mismatch),
+                },
+            )?;
+        if is_attestations {
+            (demands.done)(found.present);
+        }
+    }
+    match at == total {
+        true => Ok(()),
+        false => Err(ArchiveError::Mismatch(Mismatch::Length)),
+    }
+}
+
+enum Trouble {
+    Frame(FrameError),
+    Mismatch(Mismatch),
+}
+
+/// A frame with the leaves whose bytes it holds.
+struct Task<'a> {
+    frame: &'a [u8],
+    first: u64,
+    expected: &'a [Expected],
+    length: usize,
+}
+
+/// Verifies the frames of one blob side by side; returns the place in the row after them.
+fn frames_of(
+    frames: &[&[u8]],
+    row: &Row,
+    mut at: usize,
+    reverifiers: Option<&Vec<Option<stella_archive::levels::Reverifier>>>,
+    demands: &Demands<'_>,
+    found: &mut Found,
+) -> Result<usize, Trouble> {
+    // 1. Which leaves each frame belongs to: their sizes fill it exactly.
+    let mut tasks = Vec::new();
+    for frame in frames {
+        let length = frames::raw_length(frame).map_err(Trouble::Frame)?;
+        let (start, mut sum) = (at, 0);
+        while sum < length {
+            let next = row.expected.get(at);
+            let next = next.ok_or(Trouble::Mismatch(Mismatch::Length))?;
+            sum = sum.saturating_add(next.size);
+            at += 1;
+        }
+        if sum != length {
+            return Err(Trouble::Mismatch(Mismatch::Length));
+        }
+        tasks.push(Task {
+            frame,
+            first: row.first + start as u64,
+            expected: &row.expected[start..at],
+            length: usize::try_from(length).unwrap_or(usize::MAX),
+        });
+    }
+    // 2. Each by whoever is free.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (memo, mut found) = (Memo::remembering(), Found::default());
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            examine(task, reverifiers, demands.now, &memo, &mut found)?;
+        }
+        Ok(found)
+    };
+    let results: Vec<Result<Found, Trouble>> = thread::scope(|scope| {
+        let others: Vec<_> = (1..demands.threads.get())
+            .map(|_| scope.spawn(work))
+            .collect();
+        let mut results = vec![work()];
+        for other in others {
+            let joined = other.join();
+            results.push(joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause)));
+        }
+        results
+    });
+    for result in results {
+        let part = result?;
+        found.present += part.present;
+        found.reverified += part.reverified;
+        found.refused_count += part.refused_count;
+        found.refused.extend(part.refused);
+        found.unknown = found.unknown.or(part.unknown);
+    }
+    Ok(at)
+}
+
+fn examine(
+    task: &Task<'_>,
+    reverifiers: Option<&Vec<Option<stella_archive::levels::Reverifier>>>,
+    now: UnixTime,
+    memo: &Memo,
+    found: &mut Found,
+) -> Result<(), Trouble> {
+    let raw = frames::decompress(task.frame, task.length).map_err(Trouble::Frame)?;
+    let mut rest = raw.as_slice();
+    for (index, expected) in (task.first..).zip(task.expected) {
+        let size = usize::try_from(expected.size).unwrap_or(usize::MAX);
+        let split = rest.split_at_checked(size);
+        let (bytes, after) = split.ok_or(Trouble::Mismatch(Mismatch::Length))?;
+        rest = after;
+        if Fingerprint::of(bytes) != expected.digest {
+            return Err(Trouble::Mismatch(Mismatch::Bytes(index)));
+        }
+        found.present += 1;
+        let Some(reverifiers) = reverifiers else {
+            continue;
+        };
+        let Some(Some(reverifier)) = reverifiers.get(expected.profile as usize) else {
+            found.unknown = Some(Missing::TrustedRoot);
+            continue;
+        };
+        match reverifier.verify(bytes, &Artifact::AsSigned, now, memo) {
+            Ok(_) => found.reverified += 1,
+            Err(refusal) => {
+                found.refused_count += 1;
+                if found.refused.len() < MOST_LISTED {
+                    found.refused.push((index, refusal));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! `stella archive extract`: one attestation with its proof.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+use stella_attest::archive::extract;
+use stella_bundle::digest::Digest;
+
+use super::place::{PlaceFlags, failure};
+use crate::artifact::Artifact;
+use crate::exit::{self, Failure};
+use crate::terminal;
+
+/// Take attestations out of an archive, with the proof that they are in it, as one file that verifies by itself
+///
+/// The file is an exported set: `stella archive verify FILE --anchor org.anchor` verifies it, and each attestation in it is
+/// byte for byte what was signed. With --bundle the attestation alone is written, as cosign verifies it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stella archive extract archive sha256:… --output evidence.json
+  stella archive extract registry.example/org/archive app.tar.gz --period 2026-11 --bundle app.sigstore.json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: PlaceFlags,
+
+    /// A file, the digest of one, or the digest of an attestation
+    artifact: String,
+
+    /// Write the set to this file; by default to standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Write the only attestation by itself to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    bundle: Option<PathBuf>,
+
+    /// Print JSON about what was found
+    #[arg(long, requires = "output")]
+    json: bool,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
+    let digest = match Digest::parse(&args.artifact) {
+        Some(digest) => digest,
+        None => {
+            let artifact = Artifact::read(&args.artifact)?;
+            let first = artifact.digests.first().cloned();
+            first.ok_or_else(|| Failure::usage("the artifact has no digest"))?
+        }
+    };
+    let archive = args.place.open().await?;
+    let found = extract::find(&archive, &digest)
+        .await
+        .map_err(|error| failure(&error))?;
+    let write = |path: &PathBuf, bytes: &[u8]| {
+        fs::write(path, bytes).map_err(|error| Failure::io("write", path, &error))
+    };
+    if let Some(path) = &args.bundle {
+        let [only] = found.as_slice() else {
+            return Err(
+                Failure::usage(format!("{} attestations speak of {digest}", found.len()))
+                    .hint("name one by its own digest, or write all of them with --output"),
+            );
+        };
+        let gone = || {
+            Failure::new(
+                exit::NO_ATTESTATION,
+                "its bytes were let go after retention",
+            )
+        };
+        write(path, only.bundle.as_ref().ok_or_else(gone)?)?;
+        terminal::say(&format!(
+            "{}: the attestation of leaf {}",
+            path.display(),
+            only.proof.index
+        ));
+        return Ok(exit::OK);
+    }
+    let set = extract::to_file(&archive, &digest, &found).await;
+    let set = set.map_err(|error| failure(&error))?;
+    let bytes = serde_json::to_vec(&set).unwrap_or_default();
+    match &args.output {
+        None => terminal::say_bytes(&bytes),
+        Some(path) => {
+            write(path, &bytes)?;
+            let rows = found
+                .iter()
+                .map(|each| json!({"index": each.proof.index, "leaf": each.proof.leaf}));
+            match args.json {
+                true => terminal::say_json(&json!({
+                    "schema": "stella.extract/v1", "period": archive.name, "attestations": rows.collect::<Vec<_>>(),
+                })),
+                false => terminal::say(&format!(
+                    "{}: {} of period {}",
+                    path.display(),
+                    count(found.len()),
+                    archive.name
+                )),
+            }
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn count(attestations: usize) -> String {
+    match attestations {
+        1 => "1 attestation".to_owned(),
+        many => format!("{many} attestations"),
+    }
+}

@@ -1,0 +1,102 @@
+//! Where archives lie: the folder or file of an OCI layout, or a repository; and which of them is meant.
+
+use std::sync::Arc;
+
+use stella_attest::archive::ArchiveError;
+use stella_attest::archive::open::{self, Archive};
+use stella_attest::storage::Storage;
+
+use crate::cli::mirror::place::{self, Purpose};
+use crate::exit::{self, Failure};
+use crate::registry::RegistryFlags;
+
+/// Which archive is read.
+#[derive(Debug, clap::Args)]
+pub(super) struct PlaceFlags {
+    /// Where archives are: an OCI layout's folder or tar file, or a repository
+    pub(super) archive: String,
+
+    /// The period, such as 2026-11; by default the newest
+    #[arg(long, value_name = "NAME")]
+    period: Option<String>,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+impl PlaceFlags {
+    /// Opens the place.
+    pub(super) fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
+        storage(&self.archive, Purpose::Read, &self.registry)
+    }
+
+    /// Opens the archive that is meant.
+    pub(super) async fn open(&self) -> Result<Archive, Failure> {
+        let storage = self.storage()?;
+        let name = match &self.period {
+            Some(name) => name.clone(),
+            None => {
+                let listed = open::list(&storage)
+                    .await
+                    .map_err(|error| failure(&error))?;
+                let newest = listed.last().map(|each| each.name.clone());
+                newest.ok_or_else(|| {
+                    Failure::new(
+                        exit::NO_ATTESTATION,
+                        format!("{} has no archive", storage.name()),
+                    )
+                    .hint("`stella archive run` makes one")
+                })?
+            }
+        };
+        Archive::open(storage, &name)
+            .await
+            .map_err(|error| failure(&error))
+    }
+}
+
+/// Opens a place of archives.
+pub(super) fn storage(
+    text: &str,
+    purpose: Purpose,
+    registry: &RegistryFlags,
+) -> Result<Arc<dyn Storage>, Failure> {
+    let registries = registry.open()?;
+    // A bare name is a folder: archives of an organisation lie beside its keysets.
+    let is_bare = !text.contains(['/', ':', '.']);
+    let text = match is_bare {
+        true => format!("oci:{text}"),
+        false => text.to_owned(),
+    };
+    Ok(place::open(&text, purpose, &registries)?.storage)
+}
+
+/// Says what an error of an archive means.
+pub(super) fn failure(error: &ArchiveError) -> Failure {
+    use ArchiveError as E;
+    let message = error.to_string();
+    match error {
+        E::Absent { .. } | E::NotFound(_) => Failure::new(exit::NO_ATTESTATION, message)
+            .hint("`stella archive list` shows what is there"),
+        E::Frame { .. }
+        | E::Frontier(_)
+        | E::History(_)
+        | E::Index(_)
+        | E::Leaf { .. }
+        | E::Mismatch(_)
+        | E::Part(_)
+        | E::Proof(_)
+        | E::Unreadable { .. } => Failure::new(exit::SIGNATURE, message)
+            .hint("bring the archive again from where it was made, and check the anchor"),
+        E::Busy(_) => {
+            Failure::new(exit::INTERNAL, message).hint("wait for it, or name another --work")
+        }
+        E::Keys { .. } => Failure::new(exit::KEY, message)
+            .hint("name them with --key and --pq-key; `stella archive keyset show` shows them"),
+        E::Published { .. } => {
+            Failure::new(exit::USAGE, message).hint("choose another --release or another place")
+        }
+        E::Sign(_) => Failure::new(exit::KEY, message),
+        _ => Failure::new(exit::INTERNAL, message),
+    }
+}

@@ -1,0 +1,410 @@
+//! `stella archive run`, also spelled `re-sign`: the job of a period.
+
+use std::cell::RefCell;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::stream;
+use serde_json::{Value, json};
+use stella_archive::statement::Period;
+use stella_attest::archive::run::{self, Incoming, Job, Outcome, Phase};
+use stella_attest::collect::{self, Wanted};
+use stella_attest::image::Which;
+use stella_attest::keyset::KeysetFolder;
+use stella_attest::referrers::Look;
+use stella_attest::shelf::Shelf;
+use stella_attest::verify::Found;
+use stella_bundle::identity::Identities;
+use stella_bundle::key::PublicKey;
+use stella_bundle::time::UnixTime;
+use stella_bundle::verify::{IdentityRule, KeyRule, ManagedKey, Policy};
+
+use super::ceremony::{self, ClockFlags, now};
+use super::place::{self, failure};
+use crate::cli::Context;
+use crate::cli::attest::source::candidates_in;
+use crate::cli::mirror::place::Purpose;
+use crate::exit::{self, Failure};
+use crate::registry::{RegistryFlags, collect_failure};
+use crate::{places, terminal};
+
+/// Seal a period: collect what was attested, verify it, and sign the archive with the organisation's keys
+///
+/// Every attestation that is found is verified; one that does not hold is kept apart and named. The archive is an OCI layout or
+/// a repository, one name for each period; what earlier periods hold is not archived again. A run that was interrupted goes on
+/// where it was. The exit code is 12 when attestations were refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stella archive run --key 'pkcs11:token=org;object=archive' --pq-key file:pq.key     the month that has ended
+  stella archive run --month 2026-11 --key … --pq-key … --output registry.example/org/archive
+  stella archive run --release v1.4 --from dist --key … --pq-key …")]
+pub(crate) struct Args {
+    /// The month, such as 2026-11; by default the last one that has ended
+    #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+    month: Option<Period>,
+
+    /// Seal everything until now under this name
+    #[arg(long, value_name = "NAME", conflicts_with = "month")]
+    release: Option<String>,
+
+    /// The classical key of the organisation
+    #[arg(long, value_name = "KEY")]
+    key: String,
+
+    /// The post-quantum key of the organisation
+    #[arg(long, value_name = "KEY")]
+    pq_key: String,
+
+    /// The folder with the keysets
+    #[arg(long, value_name = "DIR", default_value = "org")]
+    keysets: PathBuf,
+
+    /// Where archives are: an OCI layout's folder, or a repository
+    #[arg(long, short, value_name = "PLACE", default_value = "archive")]
+    output: String,
+
+    /// A folder for what is not finished
+    #[arg(long, value_name = "DIR", default_value = "archive.work")]
+    work: PathBuf,
+
+    /// Collect from this store of attestations
+    #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
+    store: Option<PathBuf>,
+
+    /// Collect from this file, or from every file in this folder that ends in .json or .jsonl
+    #[arg(long, value_name = "PATH")]
+    from: Vec<PathBuf>,
+
+    /// Collect what is attached to this image
+    #[arg(long, value_name = "IMAGE")]
+    image: Vec<String>,
+
+    /// Accept attestations by this kept key too
+    #[arg(long, value_name = "FILE")]
+    public_key: Vec<PathBuf>,
+
+    /// Months for which the bytes are kept
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    keep_months: u32,
+
+    /// Threads that verify
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    clocks: ClockFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    let period = args.period()?;
+    let keysets = KeysetFolder::read(&args.keysets).map_err(ceremony::failure)?;
+    let keys = [
+        args.clocks.open(&args.key)?,
+        args.clocks.open(&args.pq_key)?,
+    ];
+    run::require_signers(&keysets, &keys).map_err(|error| failure(&error))?;
+    let clocks = args.clocks.clocks(context).await?;
+    let table = clocks.table.as_ref().ok_or_else(|| {
+        Failure::usage("an archive without a timestamp proves no age: --insecure-no-timestamp is for ceremonies")
+    })?;
+    let storage = place::storage(&args.output, Purpose::Write, &args.registry)?;
+    fs::create_dir_all(&args.work).map_err(|error| Failure::io("make", &args.work, &error))?;
+    let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let policy = args.policy()?;
+    let session = clocks.session();
+    let job = Job {
+        session: &session,
+        keysets: &keysets,
+        keys: &keys,
+        storage,
+        work: &args.work,
+        period,
+        trusted_root: &table.material.root_bytes,
+        policy: &policy,
+        policy_digest: None,
+        coverage: Vec::new(),
+        months: args.keep_months,
+        threads: args.threads.unwrap_or(usual),
+        done: &show,
+    };
+    let gone = Rc::default();
+    let incoming = args.incoming(&gone).await?;
+    let outcome = run::run(&job, incoming).await;
+    terminal::clear();
+    let outcome = outcome.map_err(|error| failure(&error))?;
+    args.report(&outcome, &gone.borrow());
+    let is_whole = outcome.manifest.counts.rejected == 0 && gone.borrow().is_empty();
+    Ok(if is_whole { exit::OK } else { exit::SIGNATURE })
+}
+
+/// What could not be read, with the reason.
+type Gone = Rc<RefCell<Vec<String>>>;
+
+impl Args {
+    fn period(&self) -> Result<Period, Failure> {
+        if let Some(name) = &self.release {
+            let is_plain = |each: char| each.is_ascii_alphanumeric() || "._-".contains(each);
+            if name.is_empty() || !name.chars().all(is_plain) || name.len() > 100 {
+                return Err(Failure::usage(
+                    "a release is named by letters, digits, dots, hyphens and underscores",
+                ));
+            }
+            let start = UnixTime::from_seconds(0);
+            // The first moment after what is there now.
+            let end = now().floor_seconds().plus(Duration::from_secs(1));
+            return Ok(Period {
+                name: name.clone(),
+                start,
+                end,
+            });
+        }
+        let period = match &self.month {
+            Some(month) => month.clone(),
+            None => last_month(now()).ok_or_else(|| Failure::usage("the clock shows no month"))?,
+        };
+        if period.end > now() {
+            return Err(Failure::usage(format!("{} has not ended yet", period.name))
+                .hint("a month is sealed once; --release NAME seals what is there now"));
+        }
+        Ok(period)
+    }
+
+    /// Whoever signed is taken: who may have is asked when an attestation is used.
+    fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
+        let mut keys: Vec<ManagedKey> = Vec::new();
+        for path in &self.public_key {
+            let text =
+                fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
+            let key = PublicKey::from_pem(&text);
+            keys.push(
+                key.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?
+                    .into(),
+            );
+        }
+        if !keys.is_empty() {
+            policy.keys = Some(KeyRule::strict(keys));
+        }
+        Ok(policy)
+    }
+
+    /// Returns the attestations of every source that was named, else those of this machine's store.
+    async fn incoming(&self, gone: &Gone) -> Result<Incoming<'static>, Failure> {
+        let mut named = Vec::new();
+        for path in &self.from {
+            let files = files_of(path)?;
+            for candidate in candidates_in(&files)? {
+                if let Found::Bytes(Ok(bytes)) = candidate.found {
+                    named.push(bytes);
+                }
+            }
+        }
+        for image in &self.image {
+            named.extend(self.attached(image, gone).await?);
+        }
+        let is_named = !self.from.is_empty() || !self.image.is_empty();
+        if is_named && self.store.is_none() {
+            return Ok(Box::pin(stream::iter(named.into_iter().map(Ok))));
+        }
+        let shelf = Shelf::new(places::store(self.store.clone()));
+        let digests = shelf.digests();
+        let digests = digests.map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
+        let gone = Rc::clone(gone);
+        let stored = digests
+            .into_iter()
+            .filter_map(move |digest| match shelf.read(&digest) {
+                Ok(bytes) => Some(Ok(bytes)),
+                Err(damage) => {
+                    gone.borrow_mut().push(damage.to_string());
+                    None
+                }
+            });
+        Ok(Box::pin(stream::iter(
+            named.into_iter().map(Ok).chain(stored),
+        )))
+    }
+
+    async fn attached(&self, image: &str, gone: &Gone) -> Result<Vec<Vec<u8>>, Failure> {
+        let registries = self.registry.open()?;
+        let mut attached = Vec::new();
+        for found in registries.resolve(image, &Which::All).await? {
+            let repository = registries.attestations(&found.reference)?;
+            let wanted = Wanted {
+                look: Look::Thorough,
+                ..Wanted::default()
+            };
+            let digest = &found.descriptor.digest;
+            let collected = collect::collect(&repository, digest, wanted)
+                .await
+                .map_err(collect_failure)?;
+            let missing = collected
+                .gone
+                .iter()
+                .map(|digest| format!("{digest} is listed and not there"));
+            gone.borrow_mut().extend(missing);
+            for candidate in collected.into_candidates() {
+                if let Found::Bytes(Ok(bytes)) = candidate.found {
+                    attached.push(bytes);
+                }
+            }
+        }
+        Ok(attached)
+    }
+
+    fn report(&self, outcome: &Outcome, gone: &[String]) {
+        let manifest = &outcome.manifest;
+        if self.json {
+            terminal::say_json(&facts(outcome, gone, &self.output));
+            return;
+        }
+        let (counts, name) = (manifest.counts, &manifest.period.name);
+        terminal::say(&format!(
+            "{name}: {} attestations archived in {}, {} bytes of {}",
+            counts.verified, self.output, outcome.size, outcome.raw
+        ));
+        terminal::say(&format!(
+            "  tree of {} leaves, statement {}, keyset {}",
+            manifest.tree.size, manifest.sequence, manifest.keyset.version
+        ));
+        for (reason, count) in &outcome.refused {
+            terminal::say(&format!("  refused: {count} ({reason})"));
+        }
+        for (count, what) in [
+            (outcome.archived_before, "archived in an earlier period"),
+            (outcome.later, "of a later period"),
+        ] {
+            if count > 0 {
+                terminal::say(&format!("  left out: {count} {what}"));
+            }
+        }
+        for each in gone {
+            terminal::say(&format!("  missing: {each}"));
+        }
+    }
+}
+
+fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
+    json!({
+        "schema": "stella.archive-run/v1",
+        "place": place,
+        "manifest": outcome.manifest,
+        "refused": outcome.refused,
+        "missing": gone,
+        "archivedBefore": outcome.archived_before,
+        "later": outcome.later,
+        "size": outcome.size,
+        "raw": outcome.raw,
+    })
+}
+
+/// Shows how far it is, where somebody looks.
+fn show(phase: Phase, done: u64) {
+    use std::io::IsTerminal as _;
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let word = match phase {
+        Phase::Collecting => "collected and verified",
+        Phase::Packing => "packed",
+        Phase::Signing => return terminal::show("signing"),
+        Phase::Checking => "checked",
+        Phase::Publishing => "bytes published",
+    };
+    // Each leaf is heard of; a line for each would take longer than the work.
+    if phase != Phase::Packing || done.is_multiple_of(1000) {
+        terminal::show(&format!("{word}: {done}"));
+    }
+}
+
+/// Returns the files of a folder that may be attestations, or the file itself.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|error| Failure::io("read", path, &error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| Failure::io("read", path, &error))?
+            .path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if path.is_file() && matches!(ending, Some("json" | "jsonl")) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn parse_month(text: &str) -> Result<Period, String> {
+    let wrong = || "expected a month such as 2026-11".to_owned();
+    let (year, month) = text.split_once('-').ok_or_else(wrong)?;
+    let is_plain = year.len() == 4 && month.len() == 2;
+    let numbers = year.parse().ok().zip(month.parse().ok());
+    let (year, month) = numbers.filter(|_| is_plain).ok_or_else(wrong)?;
+    month_of(year, month).ok_or_else(wrong)
+}
+
+fn month_of(year: i64, month: i64) -> Option<Period> {
+    let (next_year, next) = if month == 12 {
+        (year + 1, 1)
+    } else {
+        (year, month + 1)
+    };
+    Some(Period {
+        name: format!("{year:04}-{month:02}"),
+        start: UnixTime::from_civil(year, month, 1, 0, 0, 0)?,
+        end: UnixTime::from_civil(next_year, next, 1, 0, 0, 0)?,
+    })
+}
+
+fn last_month(now: UnixTime) -> Option<Period> {
+    let text = now.to_string();
+    let (year, month) = (
+        text.get(..4)?.parse().ok()?,
+        text.get(5..7)?.parse::<i64>().ok()?,
+    );
+    match month {
+        1 => month_of(year - 1, 12),
+        month => month_of(year, month - 1),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_month_is_the_one_that_has_ended() {
+        for (now, expected) in [
+            ("2026-12-01T00:00:00Z", "2026-11"),
+            ("2026-12-31T23:59:59Z", "2026-11"),
+            ("2027-01-15T00:00:00Z", "2026-12"),
+        ] {
+            let now = UnixTime::parse_rfc3339(now).unwrap();
+            let period = last_month(now).unwrap();
+            assert_eq!(period.name, expected);
+            assert!(period.end <= now);
+        }
+        assert_eq!(
+            parse_month("2026-12").unwrap().end.to_string(),
+            "2027-01-01T00:00:00Z"
+        );
+        for wrong in ["2026", "2026-13", "26-01", "2026-1", "2026-00", "x"] {
+            assert!(parse_month(wrong).is_err(), "{wrong}");
+        }
+    }
+}
