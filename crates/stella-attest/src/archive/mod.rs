@@ -4,6 +4,7 @@
 //! and what counts are `stella_archive`'s.
 
 pub mod error;
+mod examine;
 pub mod extract;
 pub mod open;
 mod pack;

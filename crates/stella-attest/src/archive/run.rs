@@ -9,7 +9,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread;
 
 use futures_util::stream::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -17,24 +16,22 @@ use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::history::{self, Document, History};
-use stella_archive::index::{Keys, subject_key};
+use stella_archive::index::Keys;
 use stella_archive::leaf::{Kind, Leaf, Status};
 use stella_archive::nodes;
 use stella_archive::seal::Terms;
 use stella_archive::statement::{
     CHECKPOINT, Coverage, KeyId, Manifest, OrgStatement, Period, Profile,
 };
-use stella_bundle::bundle::{Bundle, Content};
 use stella_bundle::key::sha256;
-use stella_bundle::memo::Memo;
-use stella_bundle::statement::Subject;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
-use stella_bundle::verify::{Artifact, Facts, Policy, Trust, Verifier};
+use stella_bundle::verify::{Policy, Trust, Verifier};
 use stella_keys::OrgKey;
 use stella_tlog::tree::Frontier;
 
 use super::error::{ArchiveError, Mismatch};
+use super::examine::examine_all;
 use super::open::{self, Archive};
 use super::pack::{self, Packed, PartFile, write_part};
 use super::publish::{self, Publication};
@@ -368,89 +365,6 @@ async fn take(
     }
     frozen.raw += bytes.len() as u64;
     spool.push(bytes, finding)
-}
-
-/// Verifies attestations side by side; the findings come in their order.
-fn examine_all(
-    verifier: &Verifier,
-    batch: &[Vec<u8>],
-    now: UnixTime,
-    threads: NonZeroUsize,
-) -> Vec<Finding> {
-    let share = batch.len().div_ceil(threads.get()).max(1);
-    let work = |some: &[Vec<u8>]| {
-        let memo = Memo::remembering();
-        let examine = |bytes: &Vec<u8>| examine(verifier, bytes, now, &memo);
-        some.iter().map(examine).collect::<Vec<_>>()
-    };
-    thread::scope(|scope| {
-        let workers = batch
-            .chunks(share)
-            .map(|some| scope.spawn(move || work(some)));
-        let workers: Vec<_> = workers.collect();
-        let joined = workers.into_iter().map(|worker| {
-            let joined = worker.join();
-            joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
-        });
-        joined.flatten().collect()
-    })
-}
-
-fn examine(verifier: &Verifier, bytes: &[u8], now: UnixTime, memo: &Memo) -> Finding {
-    let digest = Fingerprint::of(bytes);
-    let refused = |reason: &str| Finding {
-        digest,
-        status: Status::rejected(reason),
-        time: None,
-        subjects: Vec::new(),
-    };
-    let Ok(bundle) = Bundle::parse(bytes) else {
-        return refused("not-a-bundle");
-    };
-    let report = verifier.verify_remembering(&bundle, &Artifact::AsSigned, now, memo);
-    match report.verdict {
-        Ok(verified) => Finding {
-            digest,
-            status: Status::Verified,
-            time: verified
-                .facts()
-                .times
-                .first()
-                .map(|each| each.time.seconds()),
-            subjects: subjects(&bundle, verified.facts()),
-        },
-        Err(error) => refused(&variant(&error)),
-    }
-}
-
-/// Returns the keys of what an attestation speaks of.
-fn subjects(bundle: &Bundle, facts: &Facts) -> Vec<[u8; 32]> {
-    let named = facts.statement.iter().flat_map(|each| &each.subject);
-    let mut digests: Vec<_> = named.flat_map(Subject::digests).collect();
-    if let Content::Message {
-        digest: Some(digest),
-        ..
-    } = &bundle.content
-    {
-        digests.push(digest.clone());
-    }
-    digests.iter().map(subject_key).collect()
-}
-
-/// Names an error by its variant: `BadSignature` becomes `bad-signature`.
-fn variant(error: &stella_bundle::verify::VerifyError) -> String {
-    let text = format!("{error:?}");
-    let name = text
-        .split(|each: char| !each.is_ascii_alphanumeric())
-        .next();
-    let mut word = String::new();
-    for letter in name.unwrap_or_default().chars() {
-        if letter.is_ascii_uppercase() && !word.is_empty() {
-            word.push('-');
-        }
-        word.push(letter.to_ascii_lowercase());
-    }
-    word
 }
 
 fn pack_set(

@@ -2,6 +2,7 @@
 //! much memory parts take.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -160,9 +161,13 @@ impl Storage for Memory {
         )
     }
 
-    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
+    fn blob_range<'a>(&'a self, blob: &'a Descriptor, range: Range<u64>) -> Answer<'a, Bytes> {
         let content = self.blobs.lock().unwrap()[&blob.digest].clone();
-        let rest = content.slice(usize::try_from(from).unwrap()..);
+        let (from, to) = (
+            usize::try_from(range.start).unwrap(),
+            usize::try_from(range.end).unwrap(),
+        );
+        let rest = content.slice(from..to.min(content.len()));
         let part = rest.slice(..rest.len().min(PART));
         ready(match self.lie {
             Some(Lie::EmptyParts) => Bytes::new(),
@@ -328,9 +333,9 @@ impl Storage for Around {
         self.inner.has_blob(blob)
     }
 
-    fn blob_part<'a>(&'a self, blob: &'a Descriptor, from: u64) -> Answer<'a, Bytes> {
+    fn blob_range<'a>(&'a self, blob: &'a Descriptor, range: Range<u64>) -> Answer<'a, Bytes> {
         Box::pin(async move {
-            let part = self.inner.blob_part(blob, from).await?;
+            let part = self.inner.blob_range(blob, range).await?;
             let now = self.held.fetch_add(part.len(), Ordering::SeqCst) + part.len();
             self.most.fetch_max(now, Ordering::SeqCst);
             let held = Arc::clone(&self.held);
