@@ -251,15 +251,16 @@ impl Scales<'_> {
         }
     }
 
-    /// Returns what verifies attestations of the newest period again, for each profile; none where its root is missing.
+    /// Returns what verifies attestations of a statement's period again, for each profile; none where its root is missing.
     #[must_use]
-    pub fn reverifiers(&self) -> Vec<Option<Reverifier>> {
-        let Some(newest) = self.judgement.newest() else {
+    pub fn reverifiers(&self, sequence: u64) -> Vec<Option<Reverifier>> {
+        let at = usize::try_from(sequence).ok();
+        let Some(statement) = at.and_then(|at| self.judgement.statements.get(at)) else {
             return Vec::new();
         };
-        let profiles = (0..).take(newest.manifest.profiles.len());
+        let profiles = (0..).take(statement.manifest.profiles.len());
         profiles
-            .map(|profile| self.reverifier(newest, profile))
+            .map(|profile| self.reverifier(statement, profile))
             .collect()
     }
 

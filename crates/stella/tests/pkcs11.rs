@@ -84,16 +84,49 @@ impl Vault {
 
 const KEY: &str = "pkcs11:token=vault;object=org";
 
+/// Signs a verdict about one more artifact, into the store.
+fn attest(vault: &Vault, name: &str) {
+    let (artifact, verdict) = (
+        vault.desk.write(name, name),
+        vault.desk.write("verdict.json", "{}"),
+    );
+    let sign = [
+        "attest",
+        "sign",
+        "--keyless",
+        "--artifact",
+        &artifact,
+        "--predicate",
+        &verdict,
+    ];
+    let sign = [&sign[..], &["--type", "https://example.com/verdict/v1"]].concat();
+    vault
+        .desk
+        .run_with_token(&vault.desk.token(), sign)
+        .ended(0);
+}
+
 #[test]
-fn the_organisations_key_is_in_the_device() {
-    let Some(vault) = Vault::open() else {
+fn a_key_in_the_device_seals_three_periods_that_verify_when_all_else_is_gone() {
+    let Some(mut vault) = Vault::open() else {
         return;
     };
+    vault.desk.serve();
+    let url = vault.desk.url.clone();
+    vault.desk.run(["trust", "use", &url]).ended(0);
+    // 1. The organisation: its classical key never leaves the device.
     for (name, algorithm) in [("pq", "ml-dsa-65"), ("recovery", "ed25519")] {
         let flags = ["--output", name, "--insecure-no-passphrase"];
         let generate = ["key", "generate", "--algorithm", algorithm];
         vault.desk.run([&generate[..], &flags].concat()).ended(0);
     }
+    let attested = vault
+        .run(PIN, &["key", "attest", "--key", KEY, "--json"])
+        .ended(0)
+        .json();
+    assert_eq!(attested["madeInDevice"], true);
+    assert_eq!(attested["extractable"], false);
+    assert_eq!(attested["device"]["label"], "vault");
     let create = [
         "archive",
         "keyset",
@@ -109,19 +142,51 @@ fn the_organisations_key_is_in_the_device() {
         "--recovery-key",
         "recovery.key",
     ];
-    let how = ["--reason", "founded", "--insecure-no-timestamp"];
-    let create = [&create[..], &keys, &how].concat();
+    let create = [&create[..], &keys, &["--reason", "founded"]].concat();
     vault.run("99999", &create).ended(41);
     vault.run(PIN, &create).ended(0);
-    let event = [
-        "archive", "keyset", "extend", "--years", "5", "--key", KEY, "--key", "pq.key",
-    ];
-    vault.run(PIN, &[&event[..], &how].concat()).ended(0);
-    let shown = vault.desk.run(["archive", "keyset", "show"]).ended(0);
-    says(
-        &shown.out,
-        &["keyset 2", "classical", "post-quantum", "recovery"],
-    );
+    // 2. Three periods; between them the keys are prolonged.
+    let both = ["--key", KEY, "--pq-key", "pq.key"];
+    for (number, period) in ["january", "february", "march"].iter().enumerate() {
+        attest(&vault, &format!("app{number}"));
+        let run = ["archive", "run", "--release", period];
+        let said = vault.run(PIN, &[&run[..], &both].concat()).ended(0);
+        says(&said.out, &[&format!("{period}: 1 attestations")]);
+        if number == 1 {
+            let extend = [
+                "archive", "keyset", "extend", "--years", "5", "--reason", "a test",
+            ];
+            vault
+                .run(
+                    PIN,
+                    &[&extend[..], &["--key", KEY, "--key", "pq.key"]].concat(),
+                )
+                .ended(0);
+        }
+    }
+    // 3. Instance, keys and device are gone; the anchor of the first day is left.
+    vault.desk.stop();
+    let anchor = std::fs::read(vault.desk.path("org/org.anchor")).unwrap();
+    for name in ["sigstore", "tokens", "org", "archive.work"] {
+        std::fs::remove_dir_all(vault.desk.path(name)).unwrap();
+    }
+    vault.desk.write("org.anchor", anchor);
+    for period in ["january", "february", "march"] {
+        let verify = [
+            "archive",
+            "verify",
+            "archive",
+            "--anchor",
+            "org.anchor",
+            "--period",
+            period,
+        ];
+        let said = vault.desk.run(verify).ended(0);
+        says(
+            &said.out,
+            &["statement 2", "L0 archived: 1", "L1 verified again: 1"],
+        );
+    }
 }
 
 #[test]

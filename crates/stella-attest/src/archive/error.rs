@@ -131,6 +131,9 @@ pub enum Mismatch {
     /// The bytes of an attestation.
     #[error("the bytes of leaf {0}")]
     Bytes(u64),
+    /// The past: the newer archive's does not begin with this one's.
+    #[error("the past of the newer archive does not begin with its own")]
+    Past,
     /// More or fewer bytes than the leaves name.
     #[error("the bytes end elsewhere than the leaves say")]
     Length,

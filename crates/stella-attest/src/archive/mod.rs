@@ -10,6 +10,8 @@ pub mod open;
 mod pack;
 mod publish;
 pub mod run;
+pub mod source;
+pub mod search;
 mod spool;
 pub mod verify;
 

@@ -68,6 +68,8 @@ pub struct Job<'a> {
     pub work: &'a Path,
     /// What is sealed.
     pub period: Period,
+    /// What was signed before this time is left out; none where late arrivals of earlier periods are taken too.
+    pub since: Option<UnixTime>,
     /// The file of the trusted root by which attestations are verified.
     pub trusted_root: &'a [u8],
     /// Who may have signed attestations, and what must be shown.
@@ -108,6 +110,8 @@ pub struct Outcome {
     pub refused: BTreeMap<String, u64>,
     /// Attestations that earlier periods hold.
     pub archived_before: u64,
+    /// Attestations from before the time that was asked for.
+    pub earlier: u64,
     /// Attestations of a later period.
     pub later: u64,
     /// Bytes of the archive's files.
@@ -128,6 +132,7 @@ struct Frozen {
     refused: BTreeMap<String, u64>,
     count: u64,
     archived_before: u64,
+    earlier: u64,
     later: u64,
     raw: u64,
 }
@@ -182,6 +187,7 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
     Ok(Outcome {
         refused: frozen.refused,
         archived_before: frozen.archived_before,
+        earlier: frozen.earlier,
         later: frozen.later,
         size: parts.iter().map(|part| part.size).sum(),
         raw: frozen.raw,
@@ -307,6 +313,7 @@ async fn freeze(
         refused: BTreeMap::new(),
         count: 0,
         archived_before: 0,
+        earlier: 0,
         later: 0,
         raw: 0,
     };
@@ -351,6 +358,13 @@ async fn take(
     let time = finding.time.map(UnixTime::from_seconds);
     if time.is_some_and(|time| time >= job.period.end) {
         frozen.later += 1;
+        return Ok(());
+    }
+    if time
+        .zip(job.since)
+        .is_some_and(|(time, since)| time < since)
+    {
+        frozen.earlier += 1;
         return Ok(());
     }
     // What was signed after the last period's end cannot be in it.
@@ -499,6 +513,7 @@ async fn check(job: &Job<'_>, folder: &Path, parts: &[PartFile]) -> Result<(), A
         known: &Falls::default(),
         own: None,
         policy: job.policy,
+        newer: None,
         // Each attestation was verified when it came in.
         depth: Depth::Archived,
         now: (job.session.now)(),

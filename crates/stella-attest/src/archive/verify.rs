@@ -10,7 +10,7 @@ use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::frames::{self, Class, FrameError};
-use stella_archive::history::{self, Judgement};
+use stella_archive::history::{self, History, Judgement};
 use stella_archive::leaf::{Kind, Leaf, Status};
 use stella_archive::levels::{Missing, Refusal, Scales, read_roots};
 use stella_archive::seal::Seal;
@@ -37,6 +37,8 @@ pub struct Demands<'a> {
     pub own: Option<&'a TrustedRoot>,
     /// Who may have signed attestations.
     pub policy: &'a Policy,
+    /// A newer archive of the same organisation, whose past covers this one's: it knows more of what fell, and renews.
+    pub newer: Option<&'a Archive>,
     /// How far to go.
     pub depth: Depth,
     /// The present moment, or the one that is asked about.
@@ -88,12 +90,12 @@ struct Expected {
 /// Any [`ArchiveError`] when the archive itself does not hold. Attestations that do not verify again are no error.
 pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked, ArchiveError> {
     // 1. The past, down to the newest statement.
-    let (past, root_files) = archive.history().await?;
+    let (past, root_files, sequence) = past(archive, demands.newer).await?;
     let (anchor, known, own) = (demands.anchor, demands.known, demands.own);
     let judgement = history::judge(&past, anchor, known, own, demands.now)?;
 
     // 2. The leaves are those of the statement.
-    let leaves = leaves(archive, &judgement).await?;
+    let leaves = leaves(archive, &judgement, sequence).await?;
 
     // 3. The bytes are those of the leaves; and what they hold verifies.
     let roots = read_roots(&root_files);
@@ -107,7 +109,7 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     };
     let reverifiers = match demands.depth {
         Depth::Archived => None,
-        Depth::Reverified => Some(scales.reverifiers()),
+        Depth::Reverified => Some(scales.reverifiers(sequence)),
     };
     let mut found = Found::default();
     for (class, expected) in [
@@ -152,6 +154,27 @@ fn helpers(archive: &Archive) -> Vec<String> {
         .collect()
 }
 
+/// Reads the past, this archive's own or the longer one of a newer archive, and the number of this archive's statement.
+async fn past(
+    archive: &Archive,
+    newer: Option<&Archive>,
+) -> Result<(History, Vec<Vec<u8>>, u64), ArchiveError> {
+    let mismatch = || ArchiveError::Mismatch(Mismatch::Past);
+    let (own, mut roots) = archive.history().await?;
+    let sequence = own.statements.len().checked_sub(1).ok_or_else(mismatch)? as u64;
+    let Some(newer) = newer else {
+        return Ok((own, roots, sequence));
+    };
+    let (mut longer, more) = newer.history().await?;
+    let begins = longer.statements.get(..own.statements.len());
+    if begins != Some(&own.statements[..]) {
+        return Err(mismatch());
+    }
+    roots.extend(more);
+    longer.roots.extend(own.roots);
+    Ok((longer, roots, sequence))
+}
+
 #[derive(Default)]
 struct Found {
     present: u64,
@@ -178,12 +201,20 @@ struct Row {
     expected: Vec<Expected>,
 }
 
-/// Reads the leaves; together they are what the newest statement says.
-async fn leaves(archive: &Archive, judgement: &Judgement) -> Result<Leaves, ArchiveError> {
+/// Reads the leaves; together they are what the archive's statement says.
+async fn leaves(
+    archive: &Archive,
+    judgement: &Judgement,
+    sequence: u64,
+) -> Result<Leaves, ArchiveError> {
     let mismatch = ArchiveError::Mismatch;
-    let newest = judgement.newest().ok_or(mismatch(Mismatch::Leaves))?;
+    let at = usize::try_from(sequence).unwrap_or(usize::MAX);
+    let statement = judgement.statements.get(at);
+    let statement = statement.ok_or(mismatch(Mismatch::Leaves))?;
     let before = archive.frontier().await?;
-    let earlier = judgement.statements.iter().rev().nth(1);
+    let earlier = at
+        .checked_sub(1)
+        .and_then(|at| judgement.statements.get(at));
     let (size, root) = earlier.map_or((0, None), |each| {
         (each.manifest.tree.size, Some(each.manifest.tree.root))
     });
@@ -214,7 +245,7 @@ async fn leaves(archive: &Archive, judgement: &Judgement) -> Result<Leaves, Arch
             }
         }
     }
-    let (sealed, manifest) = (seal.sealed(), &newest.manifest);
+    let (sealed, manifest) = (seal.sealed(), &statement.manifest);
     if sealed.tree != manifest.tree || sealed.range != manifest.range {
         return Err(mismatch(Mismatch::Leaves));
     }

@@ -5,7 +5,9 @@ mod ceremony;
 mod extract;
 pub(super) mod keyset;
 mod place;
+mod renew;
 mod run;
+mod search;
 mod show;
 mod verify;
 
@@ -22,8 +24,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keyset(keyset::Command),
     List(show::Args),
+    Renew(Box<renew::Args>),
     #[command(visible_alias = "re-sign")]
     Run(Box<run::Args>),
+    Search(search::Args),
     Verify(Box<verify::Args>),
 }
 
@@ -32,7 +36,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
         Command::Anchor(args) => anchor::run(&args),
         Command::Extract(args) => extract::run(&args).await,
         Command::List(args) => show::run(&args).await,
+        Command::Renew(args) => renew::run(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
+        Command::Search(args) => search::run(&args).await,
         Command::Verify(args) => verify::run(context, &args).await,
         Command::Keyset(command) => keyset::run(context, command).await,
     }

@@ -32,26 +32,37 @@ impl PlaceFlags {
 
     /// Opens the archive that is meant.
     pub(super) async fn open(&self) -> Result<Archive, Failure> {
+        Ok(self.open_with_newest().await?.0)
+    }
+
+    /// Opens the archive that is meant, and the newest of the place where that is another.
+    pub(super) async fn open_with_newest(&self) -> Result<(Archive, Option<Archive>), Failure> {
         let storage = self.storage()?;
-        let name = match &self.period {
-            Some(name) => name.clone(),
-            None => {
-                let listed = open::list(&storage)
+        let open = |name: String| {
+            let storage = Arc::clone(&storage);
+            async move {
+                Archive::open(storage, &name)
                     .await
-                    .map_err(|error| failure(&error))?;
-                let newest = listed.last().map(|each| each.name.clone());
-                newest.ok_or_else(|| {
-                    Failure::new(
-                        exit::NO_ATTESTATION,
-                        format!("{} has no archive", storage.name()),
-                    )
-                    .hint("`stella archive run` makes one")
-                })?
+                    .map_err(|error| failure(&error))
             }
         };
-        Archive::open(storage, &name)
+        let listed = open::list(&storage)
             .await
-            .map_err(|error| failure(&error))
+            .map_err(|error| failure(&error))?;
+        let newest = listed.last().map(|each| each.name.clone());
+        let newest = newest.ok_or_else(|| {
+            Failure::new(
+                exit::NO_ATTESTATION,
+                format!("{} has no archive", storage.name()),
+            )
+            .hint("`stella archive run` makes one")
+        })?;
+        match &self.period {
+            Some(name) if *name != newest => {
+                Ok((open(name.clone()).await?, Some(open(newest).await?)))
+            }
+            _ => Ok((open(newest).await?, None)),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use stella_archive::statement::Period;
 use stella_attest::archive::run::{self, Incoming, Job, Outcome, Phase};
+use stella_attest::archive::source;
 use stella_attest::collect::{self, Wanted};
 use stella_attest::image::Which;
 use stella_attest::keyset::KeysetFolder;
@@ -26,7 +27,6 @@ use stella_bundle::verify::{IdentityRule, KeyRule, ManagedKey, Policy};
 use super::ceremony::{self, ClockFlags, now};
 use super::place::{self, failure};
 use crate::cli::Context;
-use crate::cli::attest::source::candidates_in;
 use crate::cli::mirror::place::Purpose;
 use crate::exit::{self, Failure};
 use crate::registry::{RegistryFlags, collect_failure};
@@ -52,6 +52,50 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "month")]
     release: Option<String>,
 
+    /// With --release: what was signed from this time on, such as 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "release", value_parser = parse_time)]
+    since: Option<UnixTime>,
+
+    /// With --release: what was signed before this time
+    #[arg(long, value_name = "TIME", requires = "release", value_parser = parse_time)]
+    until: Option<UnixTime>,
+
+    /// Collect from this store of attestations
+    #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
+    store: Option<PathBuf>,
+
+    /// Collect from this file, or from every file in this folder that ends in .json or .jsonl
+    #[arg(long, value_name = "PATH")]
+    from: Vec<PathBuf>,
+
+    /// Collect what is attached to this image
+    #[arg(long, value_name = "IMAGE")]
+    image: Vec<String>,
+
+    /// Accept attestations by this kept key too
+    #[arg(long, value_name = "FILE")]
+    public_key: Vec<PathBuf>,
+
+    #[command(flatten)]
+    job: JobFlags,
+}
+
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    let (period, policy) = (args.period()?, args.policy()?);
+    let gone = Rc::default();
+    let incoming = args.incoming(&gone).await?;
+    let outcome = args
+        .job
+        .seal(context, period, args.since, &policy, incoming)
+        .await?;
+    args.job.report(&outcome, &gone.borrow());
+    let is_whole = outcome.manifest.counts.rejected == 0 && gone.borrow().is_empty();
+    Ok(if is_whole { exit::OK } else { exit::SIGNATURE })
+}
+
+/// Who seals, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct JobFlags {
     /// The classical key of the organisation
     #[arg(long, value_name = "KEY")]
     key: String,
@@ -72,22 +116,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = "archive.work")]
     work: PathBuf,
 
-    /// Collect from this store of attestations
-    #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
-    store: Option<PathBuf>,
-
-    /// Collect from this file, or from every file in this folder that ends in .json or .jsonl
-    #[arg(long, value_name = "PATH")]
-    from: Vec<PathBuf>,
-
-    /// Collect what is attached to this image
-    #[arg(long, value_name = "IMAGE")]
-    image: Vec<String>,
-
-    /// Accept attestations by this kept key too
-    #[arg(long, value_name = "FILE")]
-    public_key: Vec<PathBuf>,
-
     /// Months for which the bytes are kept
     #[arg(long, value_name = "N", default_value_t = 24)]
     keep_months: u32,
@@ -107,46 +135,82 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
-    let period = args.period()?;
-    let keysets = KeysetFolder::read(&args.keysets).map_err(ceremony::failure)?;
-    let keys = [
-        args.clocks.open(&args.key)?,
-        args.clocks.open(&args.pq_key)?,
-    ];
-    run::require_signers(&keysets, &keys).map_err(|error| failure(&error))?;
-    let clocks = args.clocks.clocks(context).await?;
-    let table = clocks.table.as_ref().ok_or_else(|| {
-        Failure::usage("an archive without a timestamp proves no age: --insecure-no-timestamp is for ceremonies")
-    })?;
-    let storage = place::storage(&args.output, Purpose::Write, &args.registry)?;
-    fs::create_dir_all(&args.work).map_err(|error| Failure::io("make", &args.work, &error))?;
-    let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let policy = args.policy()?;
-    let session = clocks.session();
-    let job = Job {
-        session: &session,
-        keysets: &keysets,
-        keys: &keys,
-        storage,
-        work: &args.work,
-        period,
-        trusted_root: &table.material.root_bytes,
-        policy: &policy,
-        policy_digest: None,
-        coverage: Vec::new(),
-        months: args.keep_months,
-        threads: args.threads.unwrap_or(usual),
-        done: &show,
-    };
-    let gone = Rc::default();
-    let incoming = args.incoming(&gone).await?;
-    let outcome = run::run(&job, incoming).await;
-    terminal::clear();
-    let outcome = outcome.map_err(|error| failure(&error))?;
-    args.report(&outcome, &gone.borrow());
-    let is_whole = outcome.manifest.counts.rejected == 0 && gone.borrow().is_empty();
-    Ok(if is_whole { exit::OK } else { exit::SIGNATURE })
+impl JobFlags {
+    /// Seals what comes in.
+    pub(super) async fn seal(
+        &self,
+        context: &Context,
+        period: Period,
+        since: Option<UnixTime>,
+        policy: &Policy,
+        incoming: Incoming<'_>,
+    ) -> Result<Outcome, Failure> {
+        let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
+        let keys = [
+            self.clocks.open(&self.key)?,
+            self.clocks.open(&self.pq_key)?,
+        ];
+        run::require_signers(&keysets, &keys).map_err(|error| failure(&error))?;
+        let clocks = self.clocks.clocks(context).await?;
+        let table = clocks.table.as_ref().ok_or_else(|| {
+            Failure::usage("an archive without a timestamp proves no age: --insecure-no-timestamp is for ceremonies")
+        })?;
+        let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;
+        fs::create_dir_all(&self.work).map_err(|error| Failure::io("make", &self.work, &error))?;
+        let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let session = clocks.session();
+        let job = Job {
+            session: &session,
+            keysets: &keysets,
+            keys: &keys,
+            storage,
+            work: &self.work,
+            period,
+            since,
+            trusted_root: &table.material.root_bytes,
+            policy,
+            policy_digest: None,
+            coverage: Vec::new(),
+            months: self.keep_months,
+            threads: self.threads.unwrap_or(usual),
+            done: &show,
+        };
+        let outcome = run::run(&job, incoming).await;
+        terminal::clear();
+        outcome.map_err(|error| failure(&error))
+    }
+
+    pub(super) fn report(&self, outcome: &Outcome, gone: &[String]) {
+        let manifest = &outcome.manifest;
+        if self.json {
+            terminal::say_json(&facts(outcome, gone, &self.output));
+            return;
+        }
+        let (counts, name) = (manifest.counts, &manifest.period.name);
+        terminal::say(&format!(
+            "{name}: {} attestations archived in {}, {} bytes of {}",
+            counts.verified, self.output, outcome.size, outcome.raw
+        ));
+        terminal::say(&format!(
+            "  tree of {} leaves, statement {}, keyset {}",
+            manifest.tree.size, manifest.sequence, manifest.keyset.version
+        ));
+        for (reason, count) in &outcome.refused {
+            terminal::say(&format!("  refused: {count} ({reason})"));
+        }
+        for (count, what) in [
+            (outcome.archived_before, "archived in an earlier period"),
+            (outcome.earlier, "from before --since"),
+            (outcome.later, "of a later period"),
+        ] {
+            if count > 0 {
+                terminal::say(&format!("  left out: {count} {what}"));
+            }
+        }
+        for each in gone {
+            terminal::say(&format!("  missing: {each}"));
+        }
+    }
 }
 
 /// What could not be read, with the reason.
@@ -161,9 +225,10 @@ impl Args {
                     "a release is named by letters, digits, dots, hyphens and underscores",
                 ));
             }
-            let start = UnixTime::from_seconds(0);
+            let start = self.since.unwrap_or_else(|| UnixTime::from_seconds(0));
             // The first moment after what is there now.
-            let end = now().floor_seconds().plus(Duration::from_secs(1));
+            let next = now().floor_seconds().plus(Duration::from_secs(1));
+            let end = self.until.unwrap_or(next).min(next);
             return Ok(Period {
                 name: name.clone(),
                 start,
@@ -202,21 +267,19 @@ impl Args {
 
     /// Returns the attestations of every source that was named, else those of this machine's store.
     async fn incoming(&self, gone: &Gone) -> Result<Incoming<'static>, Failure> {
-        let mut named = Vec::new();
+        let mut files = Vec::new();
         for path in &self.from {
-            let files = files_of(path)?;
-            for candidate in candidates_in(&files)? {
-                if let Found::Bytes(Ok(bytes)) = candidate.found {
-                    named.push(bytes);
-                }
-            }
+            files.extend(files_of(path)?);
         }
+        let mut attached = Vec::new();
         for image in &self.image {
-            named.extend(self.attached(image, gone).await?);
+            attached.extend(self.attached(image, gone).await?);
         }
-        let is_named = !self.from.is_empty() || !self.image.is_empty();
+        let is_named = !files.is_empty() || !self.image.is_empty();
+        let named = files.into_iter().flat_map(|path| source::bundles(&path));
+        let named = named.chain(attached.into_iter().map(Ok));
         if is_named && self.store.is_none() {
-            return Ok(Box::pin(stream::iter(named.into_iter().map(Ok))));
+            return Ok(Box::pin(stream::iter(named)));
         }
         let shelf = Shelf::new(places::store(self.store.clone()));
         let digests = shelf.digests();
@@ -231,13 +294,11 @@ impl Args {
                     None
                 }
             });
-        Ok(Box::pin(stream::iter(
-            named.into_iter().map(Ok).chain(stored),
-        )))
+        Ok(Box::pin(stream::iter(named.chain(stored))))
     }
 
     async fn attached(&self, image: &str, gone: &Gone) -> Result<Vec<Vec<u8>>, Failure> {
-        let registries = self.registry.open()?;
+        let registries = self.job.registry.open()?;
         let mut attached = Vec::new();
         for found in registries.resolve(image, &Which::All).await? {
             let repository = registries.attestations(&found.reference)?;
@@ -262,37 +323,6 @@ impl Args {
         }
         Ok(attached)
     }
-
-    fn report(&self, outcome: &Outcome, gone: &[String]) {
-        let manifest = &outcome.manifest;
-        if self.json {
-            terminal::say_json(&facts(outcome, gone, &self.output));
-            return;
-        }
-        let (counts, name) = (manifest.counts, &manifest.period.name);
-        terminal::say(&format!(
-            "{name}: {} attestations archived in {}, {} bytes of {}",
-            counts.verified, self.output, outcome.size, outcome.raw
-        ));
-        terminal::say(&format!(
-            "  tree of {} leaves, statement {}, keyset {}",
-            manifest.tree.size, manifest.sequence, manifest.keyset.version
-        ));
-        for (reason, count) in &outcome.refused {
-            terminal::say(&format!("  refused: {count} ({reason})"));
-        }
-        for (count, what) in [
-            (outcome.archived_before, "archived in an earlier period"),
-            (outcome.later, "of a later period"),
-        ] {
-            if count > 0 {
-                terminal::say(&format!("  left out: {count} {what}"));
-            }
-        }
-        for each in gone {
-            terminal::say(&format!("  missing: {each}"));
-        }
-    }
 }
 
 fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
@@ -303,6 +333,7 @@ fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
         "refused": outcome.refused,
         "missing": gone,
         "archivedBefore": outcome.archived_before,
+        "earlier": outcome.earlier,
         "later": outcome.later,
         "size": outcome.size,
         "raw": outcome.raw,
@@ -346,6 +377,11 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     files.sort();
     Ok(files)
+}
+
+pub(super) fn parse_time(text: &str) -> Result<UnixTime, String> {
+    let time = UnixTime::parse_rfc3339(text).map(UnixTime::floor_seconds);
+    time.ok_or_else(|| "expected a time such as 2026-11-01T00:00:00Z".to_owned())
 }
 
 fn parse_month(text: &str) -> Result<Period, String> {

@@ -91,7 +91,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     {
         return args.extracted(&set, &anchor, own.as_ref(), &known);
     }
-    let archive = args.place.open().await?;
+    let (archive, newer) = args.place.open_with_newest().await?;
     let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let policy = anyone();
     let demands = Demands {
@@ -99,6 +99,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
         known: &known,
         own: own.as_ref(),
         policy: &policy,
+        newer: newer.as_ref(),
         depth: match args.archived_only {
             true => Depth::Archived,
             false => Depth::Reverified,
@@ -110,7 +111,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     let checked = verify::verify(&archive, &demands).await;
     terminal::clear();
     let checked = checked.map_err(|error| failure(&error))?;
-    args.report(&checked);
+    args.report(&checked, &archive.name);
     match checked.refused_count {
         0 => Ok(exit::OK),
         _ => Ok(exit::SIGNATURE),
@@ -141,11 +142,12 @@ impl Args {
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
     }
 
-    fn report(&self, checked: &Checked) {
+    fn report(&self, checked: &Checked, name: &str) {
         let judgement = &checked.judgement;
         if self.json {
             let mut facts = past(judgement);
             facts["schema"] = json!("stella.archive-verify/v1");
+            facts["period"] = json!(name);
             facts["present"] = json!(checked.present);
             facts["absent"] = json!(checked.absent);
             facts["reverified"] = json!(checked.reverified);
@@ -159,6 +161,7 @@ impl Args {
             return;
         }
         say_past(judgement);
+        terminal::say(&format!("period {}", escape(name)));
         terminal::say(&format!(
             "  L0 archived: {} attestations, byte for byte",
             checked.present

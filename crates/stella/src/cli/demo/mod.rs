@@ -1,5 +1,6 @@
 //! `stella demo`: the whole walk on this machine, told step by step. No socket is opened.
 
+mod archive;
 mod image;
 mod verdict;
 
@@ -141,6 +142,7 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     let exported = directory.join("attestation-bundle.json");
     let root = directory.join("trusted_root.json");
     let copy = TrustedRootCopy::new(material.root_bytes.clone());
+    let about_program = signed.bytes.clone();
     let set = AttestationSet::new(executable.digest()?, vec![signed.bytes], vec![copy]);
     write(&exported, &set.to_json())?;
     write(&root, &material.root_bytes)?;
@@ -166,7 +168,15 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
         carried.display()
     ));
 
-    // 6. The instance is gone; the proof is not.
+    // 6. Sealed for the time when all of this is gone.
+    let both = vec![about_program, signed.bytes];
+    let (manifest, anchor) = archive::seal(&sigstore, &material, directory, both).await?;
+    story.step(&format!(
+        "sealed both verdicts into an archive of {} leaves, signed with P-256 and ML-DSA-65",
+        manifest.tree.size
+    ));
+
+    // 7. The instance is gone; the proof is not.
     sigstore.close();
     drop(sigstore);
     story.step("stopped the instance");
@@ -186,7 +196,13 @@ async fn tell_story(directory: &Path) -> Result<u8, Failure> {
     require_passed(&policy, &answer)?;
     story.step("judged the image offline, from the file that carried it: may be released");
 
-    // 7. One byte is changed; the proof is void.
+    let checked = archive::check(directory, &anchor).await?;
+    story.step(&format!(
+        "verified {} attestations of the archive by the organisation's anchor alone",
+        checked.reverified
+    ));
+
+    // 8. One byte is changed; the proof is void.
     let mut changed = only_bundle(&bytes)?;
     let position = change_one_byte(&mut changed)?;
     let answer = verify(&material, &policy, &executable, stored(changed));

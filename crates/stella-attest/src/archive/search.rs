@@ -1,0 +1,169 @@
+//! Look for attestations in an archive. What is found is what they say of themselves; verification says what is true.
+
+use stella_archive::frames::{self, Class};
+use stella_archive::index::{Keys, subject_key};
+use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_bundle::bundle::{Bundle, Content, KeyMaterial};
+use stella_bundle::certificate::Certificate;
+use stella_bundle::digest::Digest;
+use stella_bundle::identity::only_identity;
+use stella_bundle::statement::Statement;
+use stella_bundle::time::UnixTime;
+
+use super::error::{ArchiveError, Mismatch};
+use super::open::Archive;
+
+/// Bytes of a compressed blob.
+const MAX_BLOB: u64 = 256 << 20;
+
+/// What is looked for: everything that is said must be so.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// What it speaks of.
+    pub artifact: Option<Digest>,
+    /// A part of the signer's name or of its issuer.
+    pub signer: Option<String>,
+    /// Its predicate type.
+    pub predicate_type: Option<String>,
+    /// Signed at this time or later.
+    pub since: Option<UnixTime>,
+    /// Signed before this time.
+    pub until: Option<UnixTime>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The index of its leaf.
+    pub index: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// When it was signed, as the leaf says.
+    pub time: Option<UnixTime>,
+    /// Who signed, by the certificate.
+    pub signer: String,
+    /// Who says so.
+    pub issuer: String,
+    /// What is said; empty for a signature over an artifact alone.
+    pub predicate_type: String,
+    /// What it speaks of.
+    pub subjects: Vec<String>,
+}
+
+/// Looks through an archive; `each` hears of every hit, in the order of the leaves.
+///
+/// # Errors
+/// Whatever hinders reading.
+pub async fn search(
+    archive: &Archive,
+    query: &Query,
+    mut each: impl FnMut(Hit),
+) -> Result<(), ArchiveError> {
+    // An artifact is in the index: only its leaves are read.
+    let wanted = match &query.artifact {
+        Some(artifact) => Some(archive.find(Keys::Subjects, &subject_key(artifact)).await?),
+        None => None,
+    };
+    if wanted.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(());
+    }
+    let start = archive.frontier().await?.size().0;
+    let leaves = leaves(archive).await?;
+    let mut held = (start..).zip(&leaves).filter(|(_, leaf)| {
+        leaf.kind == Kind::Attestation && leaf.status == Status::Verified
+    });
+    for name in archive.blobs(Class::Evidence) {
+        let wrong = |error| ArchiveError::Frame {
+            part: name.clone(),
+            error,
+        };
+        let blob = archive.read(&name, MAX_BLOB).await?;
+        for frame in frames::split(&blob).map_err(wrong)? {
+            let raw = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
+            let mut rest = raw.as_slice();
+            while !rest.is_empty() {
+                let length = ArchiveError::Mismatch(Mismatch::Length);
+                let (index, leaf) = held.next().ok_or(length)?;
+                let size = usize::try_from(leaf.size).unwrap_or(usize::MAX);
+                let split = rest.split_at_checked(size);
+                let (bytes, after) = split.ok_or(ArchiveError::Mismatch(Mismatch::Length))?;
+                rest = after;
+                let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
+                let hit = is_wanted.then(|| look(query, index, leaf, bytes)).flatten();
+                if let Some(hit) = hit {
+                    each(hit);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads all leaves of a period.
+async fn leaves(archive: &Archive) -> Result<Vec<Leaf>, ArchiveError> {
+    let mut leaves = Vec::new();
+    for name in archive.blobs(Class::Leaves) {
+        let wrong = |error| ArchiveError::Frame {
+            part: name.clone(),
+            error,
+        };
+        let blob = archive.read(&name, MAX_BLOB).await?;
+        for frame in frames::split(&blob).map_err(wrong)? {
+            let lines = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
+            let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            for line in lines {
+                let index = leaves.len() as u64;
+                let leaf = Leaf::parse(line);
+                leaves.push(leaf.map_err(|error| ArchiveError::Leaf { index, error })?);
+            }
+        }
+    }
+    Ok(leaves)
+}
+
+/// Says what an attestation is, if it is one that is looked for.
+fn look(query: &Query, index: u64, leaf: &Leaf, bytes: &[u8]) -> Option<Hit> {
+    let time = leaf.signed_at();
+    let is_in_time = query.since.is_none_or(|since| time.is_some_and(|time| time >= since))
+        && query.until.is_none_or(|until| time.is_some_and(|time| time < until));
+    if !is_in_time {
+        return None;
+    }
+    let bundle = Bundle::parse(bytes).ok()?;
+    let (signer, issuer) = signer(&bundle);
+    let statement = match &bundle.content {
+        Content::Envelope(envelope) => Statement::parse(&envelope.payload).ok(),
+        Content::Message { .. } | Content::SimpleSigning { .. } => None,
+    };
+    let predicate_type = statement.as_ref().map_or("", |each| &each.predicate_type).to_owned();
+    let is_type = query.predicate_type.as_ref().is_none_or(|wanted| *wanted == predicate_type);
+    let is_signer = query.signer.as_ref().is_none_or(|part| signer.contains(part) || issuer.contains(part));
+    let named = statement.iter().flat_map(|each| &each.subject);
+    let named = named.flat_map(|subject| subject.digests());
+    let noted = match &bundle.content {
+        Content::Message { digest, .. } => digest.clone(),
+        _ => None,
+    };
+    (is_type && is_signer).then(|| Hit {
+        index,
+        sha256: leaf.digest.sha256,
+        time,
+        signer,
+        issuer,
+        predicate_type,
+        subjects: named.chain(noted).map(|digest| digest.to_string()).collect(),
+    })
+}
+
+/// Returns who signed and who says so, or the hint at a kept key.
+fn signer(bundle: &Bundle) -> (String, String) {
+    match &bundle.key {
+        KeyMaterial::PublicKey { hint } => (hint.clone(), String::new()),
+        KeyMaterial::Certificates(chain) => {
+            let leaf = chain.first().and_then(|der| Certificate::parse(der).ok());
+            let name = leaf.as_ref().and_then(only_identity).unwrap_or_default().to_owned();
+            let issuer = leaf.as_ref().and_then(|leaf| leaf.oidc_issuer());
+            (name, issuer.unwrap_or_default().to_owned())
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `stella archive renew`: the same tree, signed and stamped anew.
+
+use futures_util::stream;
+use stella_archive::statement::Period;
+use stella_bundle::identity::Identities;
+use stella_bundle::time::UnixTime;
+use stella_bundle::verify::{IdentityRule, Policy};
+
+use super::ceremony::now;
+use super::run::JobFlags;
+use crate::cli::Context;
+use crate::exit::{self, Failure};
+
+/// Sign and stamp the archive anew without adding to it: before an authority or an algorithm comes to its end, or when a key did
+///
+/// Each month's run does the same for all earlier months; this is for months without one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  stella archive renew --key 'pkcs11:token=org;object=archive' --pq-key file:pq.key")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    job: JobFlags,
+}
+
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
+    let end = now().floor_seconds();
+    let digits: String = end
+        .to_string()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let period = Period {
+        name: format!("renewal-{digits}"),
+        start: UnixTime::from_seconds(0),
+        end,
+    };
+    let policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
+    let nothing = Box::pin(stream::empty());
+    let outcome = args
+        .job
+        .seal(context, period, None, &policy, nothing)
+        .await?;
+    args.job.report(&outcome, &[]);
+    Ok(exit::OK)
+}
