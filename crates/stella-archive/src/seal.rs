@@ -60,16 +60,21 @@ impl Seal {
     /// Appends a leaf and returns its line, its end left out; `completed` hears of each subtree that is complete now.
     pub fn append(&mut self, leaf: &Leaf, completed: impl FnMut(u8, u64, Hash)) -> String {
         let line = leaf.to_line();
+        self.append_line(leaf, line.as_bytes(), completed);
+        line
+    }
+
+    /// Appends a leaf whose line was read.
+    pub fn append_line(&mut self, leaf: &Leaf, line: &[u8], completed: impl FnMut(u8, u64, Hash)) {
         let count = match (leaf.kind, &leaf.status) {
             (Kind::Attestation, Status::Verified) => &mut self.counts.verified,
             (Kind::Attestation, Status::Rejected(_)) => &mut self.counts.rejected,
             _ => &mut self.counts.records,
         };
         *count += 1;
-        self.lines.update(line.as_bytes());
+        self.lines.update(line);
         self.lines.update(b"\n");
-        self.frontier.append(Leaf::hash(line.as_bytes()), completed);
-        line
+        self.frontier.append(Leaf::hash(line), completed);
     }
 
     /// Returns the right edge of the tree.

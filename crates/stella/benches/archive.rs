@@ -30,7 +30,7 @@ use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::keyset::{Keyset, OrgKeyEntry, Role};
 use stella_archive::statement::Period;
-use stella_attest::archive::run::Job;
+use stella_attest::archive::run::{Job, Logs};
 use stella_attest::archive::verify::{Demands, Depth};
 use stella_attest::archive::{Archive, extract, run, source, verify};
 use stella_attest::keyset::{self, KeysetFolder};
@@ -236,7 +236,7 @@ async fn build(set: &Path, folder: &Path) {
         trusted_root: &fs::read(root_of(set)).unwrap(),
         policy: &anyone(),
         policy_digest: None,
-        coverage: Vec::new(),
+        logs: Logs::Shared,
         months: 24,
         threads: threads(),
         done: &|phase, _| {

@@ -45,10 +45,19 @@ fn what_was_sealed_verifies_when_everything_else_is_gone() {
     let found = |more: &[&str]| office.desk.run([&search[..], more, &["--json"]].concat());
     let count = |said: Said| said.json()["attestations"].as_array().unwrap().len();
     assert_eq!(count(found(&[]).ended(0)), 4);
-    assert_eq!(count(found(&["--artifact", &office.artifacts[3]]).ended(0)), 1);
-    assert_eq!(count(found(&["--type", "verdict", "--signer", "local/demo"]).ended(0)), 4);
+    assert_eq!(
+        count(found(&["--artifact", &office.artifacts[3]]).ended(0)),
+        1
+    );
+    assert_eq!(
+        count(found(&["--type", "verdict", "--signer", "local/demo"]).ended(0)),
+        4
+    );
     assert_eq!(count(found(&["--type", "reachability"]).ended(10)), 0);
-    assert_eq!(count(found(&["--until", "2020-01-01T00:00:00Z"]).ended(10)), 0);
+    assert_eq!(
+        count(found(&["--until", "2020-01-01T00:00:00Z"]).ended(10)),
+        0
+    );
     // Taken out before all is gone.
     let artifact = office.artifacts[1].clone();
     let extract = ["archive", "extract", "archive", &artifact, "--period", "v1"];
@@ -205,4 +214,47 @@ fn a_changed_archive_is_refused_wherever_it_was_changed() {
     }
     assert!(changed >= 4, "{changed}");
     office.verify(&["archive"]).ended(0);
+}
+
+#[test]
+fn an_entry_of_the_own_log_without_its_attestation_is_named() {
+    let mut office = Office::open(2);
+    let reconcile = |office: &Office, release: &str| {
+        let run = ["archive", "run", "--reconcile", "--release", release];
+        office.desk.run([&run[..], &KEYS].concat())
+    };
+    says(
+        &reconcile(&office, "v1").ended(0).out,
+        &["of entries 0 to 2, 2 archived, 0 missing"],
+    );
+    // The statement itself is the log's next entry, and not missing. One attestation is lost before it is archived.
+    office.sign();
+    let blobs = office
+        .desk
+        .path("home/.local/share/stella/store/blobs/sha256");
+    let blobs = if blobs.exists() {
+        blobs
+    } else {
+        office.desk.path(".local/share/stella/store/blobs/sha256")
+    };
+    let newest = fs::read_dir(&blobs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let newest = newest.max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    fs::remove_file(newest.unwrap()).unwrap();
+    office.sign();
+    let said = reconcile(&office, "v2").ended(24);
+    says(
+        &said.out,
+        &[
+            "of entries 2 to 5, 1 archived, 1 missing",
+            "missing of",
+            "3 …",
+        ],
+    );
+    // What was named once is not named again; a statement alone adds nothing.
+    says(
+        &reconcile(&office, "v3").ended(0).out,
+        &["of entries 5 to 5, 0 archived, 0 missing"],
+    );
 }

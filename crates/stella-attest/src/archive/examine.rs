@@ -10,7 +10,7 @@ use stella_bundle::bundle::{Bundle, Content};
 use stella_bundle::memo::Memo;
 use stella_bundle::statement::Subject;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{Artifact, Facts, Verifier, VerifyError};
+use stella_bundle::verify::{Artifact, Facts, LogFact, Verifier, VerifyError};
 
 use super::spool::Finding;
 
@@ -47,6 +47,7 @@ fn examine(verifier: &Verifier, bytes: &[u8], now: UnixTime, memo: &Memo) -> Fin
         status: Status::rejected(reason),
         time: None,
         subjects: Vec::new(),
+        entries: Vec::new(),
     };
     let Ok(bundle) = Bundle::parse(bytes) else {
         return refused("not-a-bundle");
@@ -62,9 +63,17 @@ fn examine(verifier: &Verifier, bytes: &[u8], now: UnixTime, memo: &Memo) -> Fin
                 .first()
                 .map(|each| each.time.seconds()),
             subjects: subjects(&bundle, verified.facts()),
+            entries: entries(verified.facts()),
         },
         Err(error) => refused(&variant(&error)),
     }
+}
+
+/// Returns where an attestation is provably logged.
+fn entries(facts: &Facts) -> Vec<(String, u64)> {
+    let counted = facts.entries.iter().filter(|each| each.ignored.is_none());
+    let place = |each: &LogFact| Some((each.origin.clone(), u64::try_from(each.index).ok()?));
+    counted.filter_map(place).collect()
 }
 
 /// Returns the keys of what an attestation speaks of.

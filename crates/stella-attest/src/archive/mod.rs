@@ -3,6 +3,7 @@
 //! [`run()`] is the job of a period, [`verify`] what a stranger does with what came out, [`extract`] one attestation of it. The format
 //! and what counts are `stella_archive`'s.
 
+mod coverage;
 pub mod error;
 mod examine;
 pub mod extract;
@@ -10,8 +11,8 @@ pub mod open;
 mod pack;
 mod publish;
 pub mod run;
-pub mod source;
 pub mod search;
+pub mod source;
 mod spool;
 pub mod verify;
 

@@ -30,6 +30,7 @@ use stella_bundle::verify::{Policy, Trust, Verifier};
 use stella_keys::OrgKey;
 use stella_tlog::tree::Frontier;
 
+use super::coverage::Logged;
 use super::error::{ArchiveError, Mismatch};
 use super::examine::examine_all;
 use super::open::{self, Archive};
@@ -76,14 +77,23 @@ pub struct Job<'a> {
     pub policy: &'a Policy,
     /// SHA-256 of the policy's file; none where every signer is taken.
     pub policy_digest: Option<[u8; 32]>,
-    /// What logs had to say about completeness.
-    pub coverage: Vec<Coverage>,
+    /// Whether every entry of the logs should have its attestation in the archive.
+    pub logs: Logs,
     /// Months for which bytes are kept.
     pub months: u32,
     /// On so many cores.
     pub threads: NonZeroUsize,
     /// Hears what is going on.
     pub done: &'a (dyn Fn(Phase, u64) + Sync),
+}
+
+/// Whether every entry of the logs should have its attestation in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// They are the organisation's own: what is missing is named.
+    Own,
+    /// Others log there too.
+    Shared,
 }
 
 /// What a run is doing.
@@ -108,6 +118,8 @@ pub struct Outcome {
     pub manifest: Manifest,
     /// Why attestations were refused, and how many for each reason.
     pub refused: BTreeMap<String, u64>,
+    /// Entries of logs whose attestation was nowhere to be found; the first of each log.
+    pub missing: BTreeMap<String, Vec<u64>>,
     /// Attestations that earlier periods hold.
     pub archived_before: u64,
     /// Attestations from before the time that was asked for.
@@ -127,6 +139,7 @@ struct Frozen {
     period: Period,
     profiles: Vec<Profile>,
     coverage: Vec<Coverage>,
+    missing: BTreeMap<String, Vec<u64>>,
     /// Reasons of refusal.
     reasons: Vec<String>,
     refused: BTreeMap<String, u64>,
@@ -186,6 +199,7 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
     publish::publish(&job.storage, &publication, &done).await?;
     Ok(Outcome {
         refused: frozen.refused,
+        missing: frozen.missing,
         archived_before: frozen.archived_before,
         earlier: frozen.earlier,
         later: frozen.later,
@@ -308,7 +322,8 @@ async fn freeze(
             policy: job.policy_digest.map(KeyId),
             verifier: concat!("stella ", env!("CARGO_PKG_VERSION")).to_owned(),
         }],
-        coverage: job.coverage.clone(),
+        coverage: Vec::new(),
+        missing: BTreeMap::new(),
         reasons: Vec::new(),
         refused: BTreeMap::new(),
         count: 0,
@@ -318,32 +333,70 @@ async fn freeze(
         raw: 0,
     };
     let mut spool = SpoolWriter::create(folder)?;
-    let (mut batch, mut held, mut seen) = (Vec::new(), 0, 0);
+    let mut logged = Logged::default();
+    let verifier = Arc::new(verifier);
+    let (mut running, mut seen) = (None, 0);
     loop {
-        let next = incoming.next().await.transpose()?;
-        let is_last = next.is_none();
-        if let Some(bytes) = next {
-            held += bytes.len();
-            batch.push(bytes);
+        // While one batch is verified the next is read, and the one before is written.
+        let batch = next_batch(&mut incoming).await?;
+        let finished = match running.take() {
+            Some(running) => Some(examined(running).await),
+            None => None,
+        };
+        if !batch.is_empty() {
+            let (verifier, now) = (Arc::clone(&verifier), (job.session.now)());
+            let threads = job.threads;
+            running = Some(tokio::task::spawn_blocking(move || {
+                let findings = examine_all(&verifier, &batch, now, threads);
+                batch.into_iter().zip(findings).collect::<Vec<_>>()
+            }));
         }
-        if !is_last && batch.len() < BATCH && held < BATCH_BYTES {
-            continue;
+        for (bytes, finding) in finished.into_iter().flatten() {
+            if job.logs == Logs::Own {
+                logged.add(&finding.entries);
+            }
+            take(job, before, &mut spool, &mut frozen, &bytes, &finding).await?;
+            seen += 1;
         }
-        let now = (job.session.now)();
-        let findings = examine_all(&verifier, &batch, now, job.threads);
-        for (bytes, finding) in batch.iter().zip(findings) {
-            take(job, before, &mut spool, &mut frozen, bytes, &finding).await?;
-        }
-        seen += batch.len() as u64;
         (job.done)(Phase::Collecting, seen);
-        (batch, held) = (Vec::new(), 0);
-        if is_last {
+        if running.is_none() {
             break;
         }
     }
     (frozen.count, frozen.reasons) = spool.finish()?;
+    if job.logs == Logs::Own {
+        let reconciled = logged.reconcile(&before.history, before.manifest.as_ref());
+        (frozen.coverage, frozen.missing) = (reconciled.coverage, reconciled.missing);
+    }
     write_json(folder, "frozen.json", &frozen)?;
     Ok(frozen)
+}
+
+/// Reads as many attestations as are verified side by side.
+async fn next_batch(incoming: &mut Incoming<'_>) -> Result<Vec<Vec<u8>>, ArchiveError> {
+    let (mut batch, mut held) = (Vec::new(), 0);
+    while batch.len() < BATCH && held < BATCH_BYTES {
+        let Some(bytes) = incoming.next().await.transpose()? else {
+            break;
+        };
+        held += bytes.len();
+        batch.push(bytes);
+    }
+    Ok(batch)
+}
+
+/// Waits for a batch; a defect that panics is the caller's.
+async fn examined(
+    running: tokio::task::JoinHandle<Vec<(Vec<u8>, Finding)>>,
+) -> Vec<(Vec<u8>, Finding)> {
+    match running.await {
+        Ok(findings) => findings,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends: nobody waits for the answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 /// Puts an attestation into the spool, unless it belongs to another period.

@@ -69,9 +69,9 @@ pub async fn search(
     }
     let start = archive.frontier().await?.size().0;
     let leaves = leaves(archive).await?;
-    let mut held = (start..).zip(&leaves).filter(|(_, leaf)| {
-        leaf.kind == Kind::Attestation && leaf.status == Status::Verified
-    });
+    let mut held = (start..)
+        .zip(&leaves)
+        .filter(|(_, leaf)| leaf.kind == Kind::Attestation && leaf.status == Status::Verified);
     for name in archive.blobs(Class::Evidence) {
         let wrong = |error| ArchiveError::Frame {
             part: name.clone(),
@@ -110,7 +110,9 @@ async fn leaves(archive: &Archive) -> Result<Vec<Leaf>, ArchiveError> {
         let blob = archive.read(&name, MAX_BLOB).await?;
         for frame in frames::split(&blob).map_err(wrong)? {
             let lines = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
-            let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let lines = lines
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty());
             for line in lines {
                 let index = leaves.len() as u64;
                 let leaf = Leaf::parse(line);
@@ -124,8 +126,12 @@ async fn leaves(archive: &Archive) -> Result<Vec<Leaf>, ArchiveError> {
 /// Says what an attestation is, if it is one that is looked for.
 fn look(query: &Query, index: u64, leaf: &Leaf, bytes: &[u8]) -> Option<Hit> {
     let time = leaf.signed_at();
-    let is_in_time = query.since.is_none_or(|since| time.is_some_and(|time| time >= since))
-        && query.until.is_none_or(|until| time.is_some_and(|time| time < until));
+    let is_in_time = query
+        .since
+        .is_none_or(|since| time.is_some_and(|time| time >= since))
+        && query
+            .until
+            .is_none_or(|until| time.is_some_and(|time| time < until));
     if !is_in_time {
         return None;
     }
@@ -135,9 +141,18 @@ fn look(query: &Query, index: u64, leaf: &Leaf, bytes: &[u8]) -> Option<Hit> {
         Content::Envelope(envelope) => Statement::parse(&envelope.payload).ok(),
         Content::Message { .. } | Content::SimpleSigning { .. } => None,
     };
-    let predicate_type = statement.as_ref().map_or("", |each| &each.predicate_type).to_owned();
-    let is_type = query.predicate_type.as_ref().is_none_or(|wanted| *wanted == predicate_type);
-    let is_signer = query.signer.as_ref().is_none_or(|part| signer.contains(part) || issuer.contains(part));
+    let predicate_type = statement
+        .as_ref()
+        .map_or("", |each| &each.predicate_type)
+        .to_owned();
+    let is_type = query
+        .predicate_type
+        .as_ref()
+        .is_none_or(|wanted| *wanted == predicate_type);
+    let is_signer = query
+        .signer
+        .as_ref()
+        .is_none_or(|part| signer.contains(part) || issuer.contains(part));
     let named = statement.iter().flat_map(|each| &each.subject);
     let named = named.flat_map(|subject| subject.digests());
     let noted = match &bundle.content {
@@ -151,7 +166,10 @@ fn look(query: &Query, index: u64, leaf: &Leaf, bytes: &[u8]) -> Option<Hit> {
         signer,
         issuer,
         predicate_type,
-        subjects: named.chain(noted).map(|digest| digest.to_string()).collect(),
+        subjects: named
+            .chain(noted)
+            .map(|digest| digest.to_string())
+            .collect(),
     })
 }
 
@@ -161,7 +179,11 @@ fn signer(bundle: &Bundle) -> (String, String) {
         KeyMaterial::PublicKey { hint } => (hint.clone(), String::new()),
         KeyMaterial::Certificates(chain) => {
             let leaf = chain.first().and_then(|der| Certificate::parse(der).ok());
-            let name = leaf.as_ref().and_then(only_identity).unwrap_or_default().to_owned();
+            let name = leaf
+                .as_ref()
+                .and_then(only_identity)
+                .unwrap_or_default()
+                .to_owned();
             let issuer = leaf.as_ref().and_then(|leaf| leaf.oidc_issuer());
             (name, issuer.unwrap_or_default().to_owned())
         }

@@ -29,6 +29,8 @@ pub(crate) struct Finding {
     pub(crate) time: Option<i64>,
     /// Keys of what it speaks of.
     pub(crate) subjects: Vec<[u8; 32]>,
+    /// Where it is logged: origin and index.
+    pub(crate) entries: Vec<(String, u64)>,
 }
 
 /// By what attestations are sorted, with the number of the record.

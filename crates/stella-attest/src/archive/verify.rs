@@ -240,7 +240,7 @@ async fn leaves(
                 let index = seal.frontier().size().0;
                 let leaf = Leaf::parse(line);
                 let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
-                seal.append(&leaf, |_, _, _| ());
+                seal.append_line(&leaf, line, |_, _, _| ());
                 leaves.add(index, &leaf);
             }
         }

@@ -95,7 +95,15 @@ impl Clocks {
         pins
     }
 
-    pub(super) fn session(&self) -> Session<'_> {
+    /// Returns the sitting for an event: it is stamped.
+    fn session(&self) -> Session<'_> {
+        let mut session = self.session_with_logs();
+        session.services.logs.clear();
+        session
+    }
+
+    /// Returns the sitting for a statement: it is stamped and logged.
+    pub(super) fn session_with_logs(&self) -> Session<'_> {
         let transport: &dyn Transport = match &self.table {
             Some(table) => table.transport.as_ref(),
             None => &self.nobody,
@@ -144,8 +152,9 @@ impl ClockFlags {
         Ok(Clocks {
             trust: table.material.prepare(),
             services: Services {
+                fulcio: None,
+                logs: services.logs,
                 timestamp_authorities,
-                ..Services::default()
             },
             table: Some(table),
             nobody: Network::default(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures_util::stream;
 use serde_json::{Value, json};
-use stella_archive::statement::Period;
-use stella_attest::archive::run::{self, Incoming, Job, Outcome, Phase};
+use stella_archive::statement::{Coverage, Period};
+use stella_attest::archive::run::{self, Incoming, Job, Logs, Outcome, Phase};
 use stella_attest::archive::source;
 use stella_attest::collect::{self, Wanted};
 use stella_attest::image::Which;
@@ -36,7 +36,8 @@ use crate::{places, terminal};
 ///
 /// Every attestation that is found is verified; one that does not hold is kept apart and named. The archive is an OCI layout or
 /// a repository, one name for each period; what earlier periods hold is not archived again. A run that was interrupted goes on
-/// where it was. The exit code is 12 when attestations were refused.
+/// where it was. The exit code is 12 when attestations were refused, 24 when entries of the organisation's own log have
+/// no attestation (--reconcile).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -90,7 +91,11 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         .await?;
     args.job.report(&outcome, &gone.borrow());
     let is_whole = outcome.manifest.counts.rejected == 0 && gone.borrow().is_empty();
-    Ok(if is_whole { exit::OK } else { exit::SIGNATURE })
+    Ok(match (is_whole, outcome.missing.is_empty()) {
+        (false, _) => exit::SIGNATURE,
+        (true, false) => exit::LOG,
+        (true, true) => exit::OK,
+    })
 }
 
 /// Who seals, and where.
@@ -119,6 +124,10 @@ pub(super) struct JobFlags {
     /// Months for which the bytes are kept
     #[arg(long, value_name = "N", default_value_t = 24)]
     keep_months: u32,
+
+    /// The logs are the organisation's own: name every entry whose attestation was not found
+    #[arg(long)]
+    reconcile: bool,
 
     /// Threads that verify
     #[arg(long, value_name = "N")]
@@ -158,7 +167,7 @@ impl JobFlags {
         let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;
         fs::create_dir_all(&self.work).map_err(|error| Failure::io("make", &self.work, &error))?;
         let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let session = clocks.session();
+        let session = clocks.session_with_logs();
         let job = Job {
             session: &session,
             keysets: &keysets,
@@ -170,7 +179,10 @@ impl JobFlags {
             trusted_root: &table.material.root_bytes,
             policy,
             policy_digest: None,
-            coverage: Vec::new(),
+            logs: match self.reconcile {
+                true => Logs::Own,
+                false => Logs::Shared,
+            },
             months: self.keep_months,
             threads: self.threads.unwrap_or(usual),
             done: &show,
@@ -206,6 +218,22 @@ impl JobFlags {
             if count > 0 {
                 terminal::say(&format!("  left out: {count} {what}"));
             }
+        }
+        for each in &manifest.coverage {
+            let Coverage {
+                log,
+                from,
+                to,
+                archived,
+                missing,
+            } = each;
+            terminal::say(&format!(
+                "  log {log}: of entries {from} to {to}, {archived} archived, {missing} missing"
+            ));
+        }
+        for (log, indexes) in &outcome.missing {
+            let first: Vec<_> = indexes.iter().take(10).map(ToString::to_string).collect();
+            terminal::say(&format!("  missing of {log}: {} …", first.join(", ")));
         }
         for each in gone {
             terminal::say(&format!("  missing: {each}"));
@@ -331,7 +359,8 @@ fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
         "place": place,
         "manifest": outcome.manifest,
         "refused": outcome.refused,
-        "missing": gone,
+        "unreadable": gone,
+        "missing": outcome.missing,
         "archivedBefore": outcome.archived_before,
         "earlier": outcome.earlier,
         "later": outcome.later,

@@ -1,9 +1,9 @@
 //! `stella archive search`: which attestations an archive holds.
 
 use serde_json::{Value, json};
+use stella_attest::archive::Archive;
 use stella_attest::archive::open;
 use stella_attest::archive::search::{self, Hit, Query};
-use stella_attest::archive::Archive;
 use stella_bundle::digest::Digest;
 use stella_bundle::identity::escape;
 use stella_bundle::predicate::PredicateType;
@@ -62,7 +62,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let query = args.query()?;
     let storage = place::storage(&args.archive, Purpose::Read, &args.registry)?;
-    let listed = open::list(&storage).await.map_err(|error| failure(&error))?;
+    let listed = open::list(&storage)
+        .await
+        .map_err(|error| failure(&error))?;
     let mut rows = Vec::new();
     for each in &listed {
         let archive = Archive::open(storage.clone(), &each.name).await;
@@ -81,7 +83,11 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     } else if !is_found {
         terminal::tell("nothing is found");
     }
-    Ok(if is_found { exit::OK } else { exit::NO_ATTESTATION })
+    Ok(if is_found {
+        exit::OK
+    } else {
+        exit::NO_ATTESTATION
+    })
 }
 
 impl Args {
@@ -96,7 +102,11 @@ impl Args {
                 }
             }),
         };
-        let predicate_type = self.predicate_type.as_deref().map(PredicateType::parse).transpose();
+        let predicate_type = self
+            .predicate_type
+            .as_deref()
+            .map(PredicateType::parse)
+            .transpose();
         let predicate_type = predicate_type.map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Query {
             artifact,
@@ -109,13 +119,24 @@ impl Args {
 }
 
 fn say(period: &str, hit: &Hit) {
-    let time = hit.time.map_or_else(|| "no time".to_owned(), |time| time.to_string());
+    let time = hit
+        .time
+        .map_or_else(|| "no time".to_owned(), |time| time.to_string());
     let what = match hit.predicate_type.as_str() {
         "" => "signature",
         predicate_type => predicate_type,
     };
-    terminal::say(&format!("{} leaf {}  {time}  {}", escape(period), hit.index, escape(what)));
-    terminal::say(&format!("  by {} ({})", escape(&hit.signer), escape(&hit.issuer)));
+    terminal::say(&format!(
+        "{} leaf {}  {time}  {}",
+        escape(period),
+        hit.index,
+        escape(what)
+    ));
+    terminal::say(&format!(
+        "  by {} ({})",
+        escape(&hit.signer),
+        escape(&hit.issuer)
+    ));
     for subject in &hit.subjects {
         terminal::say(&format!("  about {subject}"));
     }

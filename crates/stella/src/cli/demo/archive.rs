@@ -11,7 +11,7 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::keyset::{Keyset, OrgKeyEntry, Role};
 use stella_archive::statement::{Manifest, Period};
-use stella_attest::archive::run::Job;
+use stella_attest::archive::run::{Job, Logs};
 use stella_attest::archive::verify::{Checked, Demands, Depth};
 use stella_attest::archive::{Archive, ArchiveError, run, verify};
 use stella_attest::keyset::{self, CeremonyError};
@@ -89,7 +89,7 @@ pub(super) async fn seal(
         trusted_root: &material.root_bytes,
         policy: &anyone(),
         policy_digest: None,
-        coverage: Vec::new(),
+        logs: Logs::Shared,
         months: 24,
         threads: NonZeroUsize::MIN,
         done: &|phase, _| tracing::debug!(?phase, "archive"),
