@@ -45,10 +45,13 @@ pub struct Falls {
 }
 
 impl Falls {
-    /// Returns what a keyset knows: compromises and sunsets.
+    /// Returns what a keyset knows: compromises, sunsets, and the ends of keys that sign no more.
     #[must_use]
     pub fn of(keyset: &Keyset) -> Self {
         let mut falls = Self::default();
+        for each in keyset.keys.iter().filter(|each| !each.is_active()) {
+            falls.add_key(each.key_id, each.until);
+        }
         for each in &keyset.compromised {
             falls.add_key(each.key, each.since);
         }
@@ -56,6 +59,12 @@ impl Falls {
             falls.add_algorithm(&each.algorithm, each.on);
         }
         falls
+    }
+
+    /// Says whether nothing is known to have fallen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.algorithms.is_empty()
     }
 
     /// Notes that a key fell.

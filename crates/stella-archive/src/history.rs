@@ -6,6 +6,8 @@
 mod existence;
 mod signed;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use stella_bundle::json::{self, JsonError};
 use stella_bundle::time::UnixTime;
@@ -24,6 +26,8 @@ pub use signed::{Document, SignatureError};
 
 /// Bytes of the file with the past: a keyset or statement has some 20 KiB with its signatures.
 const MAX_HISTORY: usize = 128 << 20;
+/// Clocks of honest machines differ by less than this.
+const TOLERANCE: Duration = Duration::from_secs(300);
 /// Keysets of one archive.
 pub const MAX_KEYSETS: usize = 1000;
 /// Statements of one archive: a week each for forty years.
@@ -58,6 +62,8 @@ pub enum HistoryError {
         wanted: usize,
         /// How many did, in time.
         found: usize,
+        /// How many did, at whatever time.
+        signed: usize,
     },
     /// A new key did not sign the event that brings it.
     #[error("keyset {version} has the new key {key}, which did not sign")]
@@ -106,6 +112,16 @@ pub enum HistoryError {
         /// To what it does not fit.
         what: Misfit,
     },
+    /// It is judged as of a time before it was made.
+    #[error(
+        "the newest statement was made at {created}, after the time as of which it is judged, {now}"
+    )]
+    FromTheFuture {
+        /// When it was made.
+        created: UnixTime,
+        /// As of when it is judged.
+        now: UnixTime,
+    },
     /// No signature of the newest statement counts any longer.
     #[error(
         "no signature of the newest statement counts: every key that signed it had fallen before it provably existed"
@@ -138,6 +154,9 @@ pub enum Misfit {
     /// Fewer authorities stamped it than it says.
     #[error("fewer authorities stamped it than it says")]
     Timestamps,
+    /// The tree has the same size as before and another root.
+    #[error("its tree has the size of the one before and another root")]
+    Tree,
 }
 
 /// Everything that an archive says about its own past: oldest first.
@@ -190,6 +209,17 @@ pub struct Judgement {
     pub falls: Falls,
     /// How the newest statement's signatures stand.
     pub signatures: Vec<SignatureFact>,
+    /// How far the anchor reaches.
+    pub reach: Reach,
+}
+
+/// How far an anchor reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One key signed: nothing is known of other keys, of clocks or of roots.
+    KeyAlone,
+    /// The keysets follow from the anchor's.
+    Organisation,
 }
 
 /// A statement that was judged.
@@ -297,8 +327,16 @@ pub fn judge(
     }
 
     // 4. By when each statement existed: by the authorities that count at last, and by the verifier's own.
+    let reach = match anchor {
+        Anchor::Key(_) => Reach::KeyAlone,
+        Anchor::Organisation(_) => Reach::Organisation,
+    };
+    let authorities = match reach {
+        Reach::KeyAlone => &[][..],
+        Reach::Organisation => &newest_keyset.keyset.authorities,
+    };
     let pinned = Clocks {
-        pinned: Some(&newest_keyset.keyset.authorities),
+        pinned: Some(authorities),
         falls: &falls,
         now,
     };
@@ -310,7 +348,19 @@ pub fn judge(
     };
     let independent = alone.existences(read.statements.iter().map(|each| &each.own_stamps[..]));
 
-    // 5. The newest statement speaks for all others, if a key that signed it counts. A lone key must have signed it itself.
+    // 5. The newest statement is under the newest keyset: who hides a statement may not show what a key lost.
+    if newest.manifest.keyset.version != newest_keyset.keyset.version {
+        let (sequence, what) = (newest.manifest.sequence, Misfit::Keyset);
+        return Err(HistoryError::Link { sequence, what });
+    }
+
+    // 6. It was made before it is judged: no clock counts that tells a later time.
+    if newest.manifest.created > now.plus(TOLERANCE) {
+        let created = newest.manifest.created;
+        return Err(HistoryError::FromTheFuture { created, now });
+    }
+
+    // 7. It speaks for all others, if a key that signed it counts. A lone key must have signed it itself.
     let by = existences.last().map_or(now, |each| each.by(now));
     let mut signatures = facts(newest, &read.keysets, &falls, by);
     if let Anchor::Key(key) = anchor {
@@ -331,10 +381,12 @@ pub fn judge(
         keysets: read.keysets.into_iter().map(|each| each.keyset).collect(),
         falls,
         signatures,
+        reach,
     })
 }
 
-/// Judges keysets alone, as far as the anchor reaches: their own tokens say when each event was.
+/// Judges keysets alone, as far as the anchor reaches: their own tokens say when each event was. Returns that for each event
+/// after the anchor's keyset, by the authorities of the keyset before it.
 ///
 /// # Errors
 /// `Anchor`, `Keyset`, `Event`, `KeysetNotSigned`, `NewKeyNotShown`, `Nothing`, `TooMany`.
@@ -343,7 +395,7 @@ pub fn judge_keysets(
     anchor: &OrgAnchor,
     known: &Falls,
     now: UnixTime,
-) -> Result<(), HistoryError> {
+) -> Result<Vec<Existence>, HistoryError> {
     let read = Read::of(history, None)?;
     let newest = read.keysets.last();
     let newest = newest.ok_or(HistoryError::Nothing { what: "keyset" })?;
@@ -376,16 +428,18 @@ impl Read {
         anchor: &OrgAnchor,
         falls: &Falls,
         now: UnixTime,
-    ) -> Result<(), HistoryError> {
+    ) -> Result<Vec<Existence>, HistoryError> {
         let start = self.anchored(anchor)?;
+        let mut existences = Vec::new();
         for pair in self.keysets[start..].windows(2) {
             let [earlier, later] = pair else { break };
             // A keyset cannot vouch for the time of its own birth: only the earlier one's authorities count.
             let pinned = Some(&earlier.keyset.authorities[..]);
             let existence = self.existence_of_event(later, &Clocks { pinned, falls, now });
             require_succession(earlier, later, falls, existence.by(now))?;
+            existences.push(existence);
         }
-        Ok(())
+        Ok(existences)
     }
 
     /// Finds the keyset that the anchor names.
@@ -502,6 +556,10 @@ fn misfit_of(
     let end = earlier.map_or(0, |earlier| earlier.manifest.tree.size);
     let least = earlier.map_or(1, |earlier| earlier.manifest.keyset.version);
     let range = manifest.range;
+    let is_same_tree = earlier.is_none_or(|earlier| {
+        let (before, after) = (earlier.manifest.tree, manifest.tree);
+        before.size != after.size || before.root == after.root
+    });
     [
         (Misfit::Sequence, manifest.sequence == sequence),
         (Misfit::Origin, manifest.origin == keyset.origin),
@@ -510,6 +568,7 @@ fn misfit_of(
             Misfit::Range,
             range.start == end && range.start <= range.end && range.end == manifest.tree.size,
         ),
+        (Misfit::Tree, is_same_tree),
         (Misfit::Keyset, manifest.keyset.version >= least),
         (Misfit::Signers, manifest.signers == signers),
     ]
@@ -526,17 +585,18 @@ fn require_succession(
 ) -> Result<(), HistoryError> {
     let version = later.keyset.version;
     // How long a key lasts is the earlier keyset's word: none can prolong itself after its end.
-    let counts = |each: &&OrgKeyEntry| {
-        let signed = each.is_active() && later.signatures.has(&each.key_id);
-        signed && falls.counts_of(each, existed)
-    };
-    let found = earlier.keyset.keys.iter().filter(counts).count();
-    let wanted = earlier.keyset.threshold;
+    let keys = earlier.keyset.keys.iter();
+    let signed: Vec<_> = keys
+        .filter(|each| each.is_active() && later.signatures.has(&each.key_id))
+        .collect();
+    let in_time = signed.iter().filter(|each| falls.counts_of(each, existed));
+    let (found, wanted) = (in_time.count(), earlier.keyset.threshold);
     if found < wanted {
         return Err(HistoryError::KeysetNotSigned {
             version,
             wanted,
             found,
+            signed: signed.len(),
         });
     }
     let is_new = |each: &&OrgKeyEntry| earlier.keyset.entry(&each.key_id).is_none();

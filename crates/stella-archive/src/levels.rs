@@ -6,6 +6,7 @@ use stella_bundle::certificate::Certificate;
 use stella_bundle::key::{PublicKey, sha256};
 use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
+use stella_bundle::timestamp::SignedTimestamp;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Artifact, Policy, Trust, Verified, Verifier, VerifyError};
 use stella_tlog::hash::Hash;
@@ -14,7 +15,7 @@ use stella_tlog::tree::{LeafIndex, TreeSize};
 
 use crate::fall::{Falls, algorithm};
 use crate::fingerprint::Fingerprint;
-use crate::history::{Existence, JudgedStatement, Judgement};
+use crate::history::{Existence, JudgedStatement, Judgement, Reach};
 use crate::leaf::{Kind, Leaf, LeafError, Status};
 
 /// One attestation's place in the archive.
@@ -45,8 +46,8 @@ pub enum Refusal {
     /// The bytes are others than the leaf names.
     #[error("the attestation is not the one that the leaf names")]
     OtherBytes,
-    /// No statement commits to a tree of this size.
-    #[error("no statement commits to a tree of {0} leaves")]
+    /// No statement whose period added the leaf commits to a tree of this size.
+    #[error("no statement that added the leaf commits to a tree of {0} leaves")]
     NoSuchTree(TreeSize),
     /// The leaf is not in the tree.
     #[error("the leaf is not in the tree: {0}")]
@@ -65,6 +66,17 @@ pub enum Refusal {
     SignerFell(&'static str),
 }
 
+impl Refusal {
+    /// Says whether it is only that the verifier was not given the kept key.
+    #[must_use]
+    pub const fn is_about_a_missing_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Verify(VerifyError::NoCertificate | VerifyError::KeyHintMismatch { .. })
+        )
+    }
+}
+
 /// What is missing to say anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -81,6 +93,12 @@ pub enum Missing {
     /// A lower level does not hold.
     #[error("it is not archived")]
     Archived,
+    /// The verifier has one key of the organisation, which says nothing about roots and clocks.
+    #[error("a key alone says nothing about it: bring the organisation's anchor")]
+    Anchor,
+    /// It is signed with a kept key that the verifier was not given.
+    #[error("it is signed with a kept key that was not given")]
+    Key,
 }
 
 /// How a level stands.
@@ -142,6 +160,16 @@ impl Reverifier {
         }
     }
 
+    /// Says whether no key of the certificates that a token carries had fallen.
+    fn counts(&self, token: &[u8]) -> bool {
+        let Ok(token) = SignedTimestamp::parse(token) else {
+            return true;
+        };
+        let carried = token.carried();
+        let mut keys = carried.iter().map(Certificate::public_key);
+        keys.all(|key| self.falls.counts(key, self.existed))
+    }
+
     /// Verifies an attestation.
     ///
     /// # Errors
@@ -153,9 +181,13 @@ impl Reverifier {
         now: UnixTime,
         memo: &Memo,
     ) -> Result<Verified, Refusal> {
-        let bundle = Bundle::parse(bundle)?;
-        if let Some(name) = fallen_signer(&bundle, &self.falls, self.existed) {
-            return Err(Refusal::SignerFell(name));
+        let mut bundle = Bundle::parse(bundle)?;
+        if !self.falls.is_empty() {
+            if let Some(name) = fallen_signer(&bundle, &self.falls, self.existed) {
+                return Err(Refusal::SignerFell(name));
+            }
+            // A token may bring its signer along, which no trusted root lists.
+            bundle.timestamps.retain(|token| self.counts(token));
         }
         let report = self
             .verifier
@@ -222,17 +254,16 @@ impl Scales<'_> {
         }
     }
 
-    /// Proves the line to be in the tree; returns the statement whose period added it.
+    /// Proves the line to be in the tree of the statement whose period added it, and returns that statement: another tree, of a
+    /// later statement, might hold something else in its place.
     fn include(&self, place: &Place<'_>) -> Result<&JudgedStatement, Refusal> {
-        let statements = self.judgement.statements.iter();
-        let tree = statements
-            .map(|each| each.manifest.tree)
-            .find(|tree| tree.size == place.size.0)
-            .ok_or(Refusal::NoSuchTree(place.size))?;
-        let (leaf, root) = (Leaf::hash(place.line), Hash::from_bytes(tree.root));
+        let statement = self.judgement.statement_of(place.index.0);
+        let statement = statement.filter(|each| each.manifest.tree.size == place.size.0);
+        let statement = statement.ok_or(Refusal::NoSuchTree(place.size))?;
+        let root = Hash::from_bytes(statement.manifest.tree.root);
+        let leaf = Leaf::hash(place.line);
         proof::verify_inclusion(&leaf, place.index, place.size, &root, place.path)?;
-        let added = self.judgement.statement_of(place.index.0);
-        added.ok_or(Refusal::NoSuchTree(place.size))
+        Ok(statement)
     }
 
     /// L1: by the trusted root of its profile, less what fell before it provably existed.
@@ -242,6 +273,9 @@ impl Scales<'_> {
         bundle: &[u8],
         artifact: &Artifact<'_>,
     ) -> Level<Verified> {
+        if self.judgement.reach == Reach::KeyAlone {
+            return Level::Unknown(Missing::Anchor);
+        }
         let at = usize::try_from(archived.sequence).ok();
         let statement = at.and_then(|at| self.judgement.statements.get(at));
         let reverifier = statement.and_then(|each| self.reverifier(each, archived.leaf.profile));
@@ -254,6 +288,9 @@ impl Scales<'_> {
     /// Returns what verifies attestations of a statement's period again, for each profile; none where its root is missing.
     #[must_use]
     pub fn reverifiers(&self, sequence: u64) -> Vec<Option<Reverifier>> {
+        if self.judgement.reach == Reach::KeyAlone {
+            return Vec::new();
+        }
         let at = usize::try_from(sequence).ok();
         let Some(statement) = at.and_then(|at| self.judgement.statements.get(at)) else {
             return Vec::new();
@@ -262,6 +299,17 @@ impl Scales<'_> {
         profiles
             .map(|profile| self.reverifier(statement, profile))
             .collect()
+    }
+
+    /// Returns what verifies attestations of a statement's period by the verifier's own trusted root; none where it has none.
+    #[must_use]
+    pub fn independent_verifier(&self, sequence: u64) -> Option<Reverifier> {
+        let statement = self
+            .judgement
+            .statements
+            .get(usize::try_from(sequence).ok()?)?;
+        let existed = statement.independent.by(self.now);
+        Some(Reverifier::new(self.own?, self.known, existed, self.policy))
     }
 
     fn reverifier(&self, statement: &JudgedStatement, profile: u32) -> Option<Reverifier> {
@@ -302,6 +350,7 @@ impl Scales<'_> {
     ) -> Level<Verified> {
         match reverifier.verify(bundle, artifact, self.now, &Memo::default()) {
             Ok(verified) => Level::Holds(verified),
+            Err(refusal) if refusal.is_about_a_missing_key() => Level::Unknown(Missing::Key),
             Err(refusal) => Level::Refused(refusal),
         }
     }

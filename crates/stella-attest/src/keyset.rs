@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use stella_archive::anchor::OrgAnchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
-use stella_archive::history::{self, Document, History, HistoryError};
+use stella_archive::history::{self, Document, Existence, History, HistoryError};
 use stella_archive::keyset::{Action, Keyset, KeysetError, MAX_KEYSET, Predecessor};
 use stella_archive::statement::OrgStatement;
 use stella_bundle::time::UnixTime;
@@ -67,6 +67,11 @@ pub enum CeremonyError {
     /// The event could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The authorities that stamped the event are none that the keyset before it pins.
+    #[error(
+        "nothing was changed: no authority that stamped this is one that the keyset in force pins"
+    )]
+    Undated,
 }
 
 /// The organisation's keysets in a folder.
@@ -180,19 +185,39 @@ impl KeysetFolder {
         OrgAnchor::of(self.keysets.get(at)?, digest)
     }
 
-    /// Judges the keysets from the first on: each must follow from the one before.
+    /// Judges the keysets from the first on: each must follow from the one before. Returns what hinders the first anchor from
+    /// reaching the newest keyset, where all that should have signed did, and time has passed over it.
     ///
     /// # Errors
     /// `History`.
-    pub fn judge(&self, now: UnixTime) -> Result<(), CeremonyError> {
-        self.judge_with(&self.documents, now)
-            .map_err(|error| CeremonyError::History {
+    pub fn judge(&self, now: UnixTime) -> Result<Option<HistoryError>, CeremonyError> {
+        match self.judge_from(&self.documents, 0, now) {
+            Ok(_) => Ok(None),
+            Err(HistoryError::KeysetNotSigned {
+                version,
+                wanted,
+                found,
+                signed,
+            }) if signed >= wanted => Ok(Some(HistoryError::KeysetNotSigned {
+                version,
+                wanted,
+                found,
+                signed,
+            })),
+            Err(error) => Err(CeremonyError::History {
                 folder: self.path.clone(),
                 error,
-            })
+            }),
+        }
     }
 
-    fn judge_with(&self, documents: &[Document], now: UnixTime) -> Result<(), HistoryError> {
+    /// Judges documents from the keyset at `start` on; returns by when each event after it was.
+    fn judge_from(
+        &self,
+        documents: &[Document],
+        start: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Existence>, HistoryError> {
         let history = History {
             keysets: documents.to_vec(),
             statements: Vec::new(),
@@ -200,10 +225,10 @@ impl KeysetFolder {
                 .filter_map(|bytes| TrustedRoot::parse(bytes).ok())
                 .collect(),
         };
-        let first = documents
-            .first()
+        let digest = documents
+            .get(start)
             .map(|each| Fingerprint::of(&each.bytes).sha256);
-        let anchor = first.zip(self.keysets.first());
+        let anchor = digest.zip(self.keysets.get(start));
         let anchor = anchor.and_then(|(digest, keyset)| OrgAnchor::of(keyset, digest));
         let anchor = anchor.ok_or(HistoryError::Anchor)?;
         history::judge_keysets(&history, &anchor, &Falls::default(), now)
@@ -228,9 +253,17 @@ impl KeysetFolder {
                 write_new(&path, root)?;
             }
         }
+        // An event that did not happen may have left signatures, by other keys.
+        let stale = format!("{}.", keyset.version);
+        for path in files_in(&keysets)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&stale) && name.ends_with(".sigstore.json") {
+                fs::remove_file(&path).map_err(|error| io_error("remove", &path, error))?;
+            }
+        }
         for (key, bundle) in keys.iter().zip(&document.bundles) {
             let id = hex::encode(&key.public_key().key_id()[..4]);
-            write_over(
+            write_new(
                 &keysets.join(format!("{}.{id}.sigstore.json", keyset.version)),
                 bundle,
             )?;
@@ -292,17 +325,24 @@ pub async fn hold(
     // 1. What is there is good.
     folder.judge((session.now)())?;
     keyset.require_sound()?;
-    // 2. The keys sign, and enough of them do.
+    // 2. The keys sign, and enough of those that sign now do: time passes over older events, not over this one.
     let file = keyset.to_bytes();
     let event = OrgStatement::of_keyset(keyset, &file);
     let document = org::sign_document(session, keys, &event, file).await?;
     let mut documents = folder.documents.clone();
     documents.push(document.clone());
-    let judged = folder.judge_with(&documents, (session.now)());
-    judged.map_err(CeremonyError::NotEnough)?;
+    let start = folder.documents.len().saturating_sub(1);
+    let judged = folder.judge_from(&documents, start, (session.now)());
+    let existences = judged.map_err(CeremonyError::NotEnough)?;
+    let is_dated = matches!(existences.last(), Some(Existence::At { .. }));
+    if !is_dated && !session.services.timestamp_authorities.is_empty() {
+        return Err(CeremonyError::Undated);
+    }
     // 3. It has happened.
     folder.write(keyset, &document, keys, root)?;
-    KeysetFolder::read(&folder.path)
+    let held = KeysetFolder::read(&folder.path)?;
+    held.judge((session.now)())?;
+    Ok(held)
 }
 
 /// Returns the keyset that follows the one in force, to be changed.
@@ -340,15 +380,6 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
     write(path, bytes, OpenOptions::new().write(true).create_new(true))
-}
-
-/// An event that did not happen may have left signatures.
-fn write_over(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
-    write(
-        path,
-        bytes,
-        OpenOptions::new().write(true).create(true).truncate(true),
-    )
 }
 
 fn write(path: &Path, bytes: &[u8], options: &OpenOptions) -> Result<(), CeremonyError> {

@@ -258,6 +258,16 @@ impl Organisation {
         self.manifests.push(manifest);
     }
 
+    /// Returns the size of the tree at the end of the period that added a leaf.
+    ///
+    /// # Panics
+    /// When no period did.
+    #[must_use]
+    pub fn size_after(&self, index: u64) -> u64 {
+        let mut sizes = self.manifests.iter().map(|each| each.tree.size);
+        must(sizes.find(|size| *size > index).ok_or("no such leaf"))
+    }
+
     /// Returns the keys that sign statements now.
     pub fn signers(&self) -> impl Iterator<Item = &Held> {
         let active = |each: &&Held| {

@@ -9,6 +9,19 @@ use std::fs;
 use desk::{Said, says};
 use office::{KEYS, Office};
 
+impl Office {
+    fn run(&self, release: &str) -> Said {
+        let run = ["archive", "run", "--release", release];
+        self.desk.run([&run[..], &KEYS].concat())
+    }
+
+    fn verify(&self, more: &[&str]) -> Said {
+        let verify = ["archive", "verify"];
+        let anchor = ["--anchor", "org/org.anchor"];
+        self.desk.run([&verify[..], more, &anchor].concat())
+    }
+}
+
 #[test]
 fn what_was_sealed_verifies_when_everything_else_is_gone() {
     let mut office = Office::open(3);
@@ -183,7 +196,9 @@ fn other_keys_seal_nothing_and_a_stranger_s_anchor_believes_nothing() {
     );
     // One public key alone shows who signed.
     let verify = ["archive", "verify", "archive", "--anchor", "classical.pub"];
-    let said = office.desk.run(verify).ended(0);
+    office.desk.run(verify).ended(12);
+    let archived = [&verify[..], &["--level", "archived"]].concat();
+    let said = office.desk.run(archived).ended(0);
     says(&said.out, &["classical key"]);
     assert!(!said.out.contains("post-quantum"));
 }
@@ -225,7 +240,7 @@ fn an_entry_of_the_own_log_without_its_attestation_is_named() {
     };
     says(
         &reconcile(&office, "v1").ended(0).out,
-        &["of entries 0 to 2, 2 archived, 0 missing"],
+        &["of entries 1 to 3, 2 archived, 0 missing"],
     );
     // The statement itself is the log's next entry, and not missing. One attestation is lost before it is archived.
     office.sign();
@@ -247,14 +262,103 @@ fn an_entry_of_the_own_log_without_its_attestation_is_named() {
     says(
         &said.out,
         &[
-            "of entries 2 to 5, 1 archived, 1 missing",
+            "of entries 3 to 6, 1 archived, 1 missing",
             "missing of",
-            "3 …",
+            "4 …",
         ],
     );
     // What was named once is not named again; a statement alone adds nothing.
     says(
         &reconcile(&office, "v3").ended(0).out,
-        &["of entries 5 to 5, 0 archived, 0 missing"],
+        &["of entries 6 to 6, 0 archived, 0 missing"],
     );
+}
+
+#[test]
+fn a_file_with_something_left_out_proves_nothing_about_an_artifact() {
+    let office = Office::open(2);
+    office.run("v1").ended(0);
+    let extract = [
+        "archive",
+        "extract",
+        "archive",
+        &office.artifacts[0],
+        "--output",
+        "good.json",
+    ];
+    office.desk.run(extract).ended(0);
+    let other = office.artifacts[1].clone();
+    let good = fs::read_to_string(office.desk.path("good.json")).unwrap();
+    let good: serde_json::Value = serde_json::from_str(&good).unwrap();
+    office
+        .verify(&["good.json", "--artifact", &office.artifacts[0]])
+        .ended(0);
+    office
+        .verify(&["good.json", "--artifact", &other])
+        .ended(12);
+    // Neither without the bytes nor without the root by which they were verified.
+    let mut without_bytes = good.clone();
+    without_bytes["attestations"][0]["bundle"] = "".into();
+    office.desk.write("bytes.json", without_bytes.to_string());
+    let mut without_roots = good.clone();
+    without_roots["trustedRoots"] = serde_json::json!([]);
+    office.desk.write("roots.json", without_roots.to_string());
+    for file in ["bytes.json", "roots.json"] {
+        office.verify(&[file, "--artifact", &other]).ended(12);
+        office.verify(&[file]).ended(12);
+    }
+    // That it was archived is another question, and it compares no artifact.
+    office
+        .verify(&["bytes.json", "--level", "archived"])
+        .ended(0);
+    office
+        .verify(&["bytes.json", "--level", "archived", "--artifact", &other])
+        .ended(2);
+    office.verify(&["archive", "--artifact", &other]).ended(2);
+    // By the verifier's own root, which the instance's is.
+    office.desk.run(["trusted-root", "--help"]).ended(0);
+    let early = ["good.json", "--at", "2026-01-01T00:00:00Z"];
+    office.verify(&early).ended(12);
+    let early = ["archive", "--at", "2026-01-01T00:00:00Z"];
+    says(&office.verify(&early).ended(12).err, &["after the time"]);
+}
+
+#[test]
+fn what_others_know_later_counts() {
+    let office = Office::open(1);
+    office.run("v1").ended(0);
+    office.verify(&["archive"]).ended(0);
+    // The instance's certificate authority was in other hands from the beginning, as a verifier knows.
+    let root = fs::read_dir(office.desk.path("org/trust"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let root: serde_json::Value = serde_json::from_slice(&fs::read(root).unwrap()).unwrap();
+    let chain = &root["certificateAuthorities"][0]["certChain"]["certificates"][0]["rawBytes"];
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        chain.as_str().unwrap()
+    );
+    office.desk.write("ca.pem", pem);
+    let stolen = ["archive", "--compromised", "ca.pem=2026-01-01T00:00:00Z"];
+    let said = office.verify(&stolen).ended(12);
+    says(
+        &said.out,
+        &["L0 archived: 1", "L1 verified again: 0", "refused: leaf 0"],
+    );
+    let later = ["archive", "--compromised", "ca.pem=2040-01-01T00:00:00Z"];
+    office.verify(&later).ended(0);
+    office
+        .verify(&["archive", "--compromised", "nothing=2040-01-01T00:00:00Z"])
+        .ended(2);
+}
+
+#[test]
+fn a_release_is_named_as_a_tag_can_be() {
+    let office = Office::open(0);
+    for name in ["..", ".", "-x", ".x", "a/b", "2026-11", "renewal-1", ""] {
+        says(&office.run(name).ended(2).err, &["release"][..0]);
+    }
 }

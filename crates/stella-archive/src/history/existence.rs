@@ -72,9 +72,10 @@ impl Authorities {
     /// Returns what these authorities said about signatures, each token once verified.
     pub(super) fn stamps(&self, signatures: &Signatures) -> Vec<Stamp> {
         let tokens = signatures.0.iter().flat_map(tokens);
-        let stamps = tokens.filter_map(|(token, signature)| {
-            let mut authorities = self.0.iter();
-            authorities.find_map(|each| each.stamp(&token, signature))
+        // One authority may be listed under several roots: each says for itself whether it counts.
+        let stamps = tokens.flat_map(|(token, signature)| {
+            let stamp = move |each: &Authority| each.stamp(&token, signature);
+            self.0.iter().filter_map(stamp)
         });
         stamps.collect()
     }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial};
+use stella_bundle::cms::SignerId;
 use stella_bundle::envelope::IN_TOTO;
 use stella_bundle::json;
+use stella_bundle::timestamp::SignedTimestamp;
 
 use crate::fingerprint::Fingerprint;
 use crate::keyset::OrgKeyEntry;
@@ -90,6 +92,20 @@ pub(super) struct Signature {
     pub(super) tokens: Vec<Vec<u8>>,
 }
 
+impl Signature {
+    /// Returns how many different signers stamped this signature; whether they count is not asked.
+    fn stamps(&self) -> usize {
+        let tokens = self
+            .tokens
+            .iter()
+            .filter_map(|each| SignedTimestamp::parse(each).ok());
+        let over_it = tokens.filter(|token| token.require_message(&self.bytes).is_ok());
+        let signers: Vec<_> = over_it.map(|token| token.signer).collect();
+        let is_first = |(at, signer): &(usize, &SignerId)| !signers[..*at].contains(signer);
+        signers.iter().enumerate().filter(is_first).count()
+    }
+}
+
 /// The verified signatures over one document.
 pub(super) struct Signatures(pub(super) Vec<Signature>);
 
@@ -146,9 +162,9 @@ impl Signatures {
         more.map_or(Ok(()), |index| Err(SignatureError::Key { index }))
     }
 
-    /// Returns how many tokens the signature with the fewest of them has.
+    /// Returns how many different tokens over it the signature with the fewest of them has.
     pub(super) fn stamps(&self) -> u64 {
-        let fewest = self.0.iter().map(|each| each.tokens.len()).min();
+        let fewest = self.0.iter().map(Signature::stamps).min();
         fewest.unwrap_or_default() as u64
     }
 }

@@ -46,11 +46,13 @@ impl Logged {
         let own = own_entries(past);
         let mut reconciled = Reconciled::default();
         for (log, mut indexes) in self.0 {
-            let from = before.get(&log).copied().unwrap_or(0);
             indexes.sort_unstable();
             indexes.dedup();
+            // The first entry of a private instance is its own: it shows that the log works.
+            let first = u64::from(indexes.first() != Some(&0));
+            let from = before.get(&log).copied().unwrap_or(first);
             indexes.retain(|index| *index >= from);
-            let to = indexes.last().map_or(from, |last| last + 1);
+            let to = indexes.last().map_or(from, |last| (last + 1).max(from));
             let archived = indexes.len() as u64;
             indexes.extend(
                 own.iter()

@@ -110,6 +110,19 @@ pub enum ArchiveError {
     /// A trusted root is none.
     #[error(transparent)]
     Trust(#[from] TrustFileError),
+    /// The authorities that stamped the statement are none that the keyset pins.
+    #[error(
+        "no authority that stamped the statement is one that the keyset in force pins: in some years nobody could say when it was signed"
+    )]
+    Undated,
+    /// Another period was published in the meantime.
+    #[error(
+        "{place} has a newer archive than this one follows: another period was published in the meantime"
+    )]
+    Overtaken {
+        /// Where.
+        place: String,
+    },
     /// The set is larger than an archive can number.
     #[error("more than 4 294 967 295 attestations in one period")]
     TooMany,
@@ -131,6 +144,12 @@ pub enum Mismatch {
     /// The bytes of an attestation.
     #[error("the bytes of leaf {0}")]
     Bytes(u64),
+    /// The bytes are gone before retention allows it.
+    #[error("the bytes of attestations, which are gone before their time")]
+    Gone,
+    /// Its name: the statement is of another period.
+    #[error("its name, which is that of another period")]
+    Name,
     /// The past: the newer archive's does not begin with this one's.
     #[error("the past of the newer archive does not begin with its own")]
     Past,

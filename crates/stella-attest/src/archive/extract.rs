@@ -180,9 +180,8 @@ async fn size_before(archive: &Archive, from: u64, to: u64) -> Result<u64, Archi
                 break;
             }
             let leaf = Leaf::parse(line);
-            size += leaf
-                .map_err(|error| ArchiveError::Leaf { index: at, error })?
-                .size;
+            let leaf = leaf.map_err(|error| ArchiveError::Leaf { index: at, error })?;
+            size = u64::saturating_add(size, leaf.size);
             at += 1;
         }
         if at == before {
@@ -194,16 +193,23 @@ async fn size_before(archive: &Archive, from: u64, to: u64) -> Result<u64, Archi
     Ok(size)
 }
 
-/// Makes the file of attestations that verify by themselves: with the archive's past and its trusted roots.
+/// Makes the file of attestations that verify by themselves: with the past, as the newest archive of the place has it, and the
+/// trusted roots.
 ///
 /// # Errors
 /// Whatever hinders reading.
 pub async fn to_file(
     archive: &Archive,
+    newest: Option<&Archive>,
     subject: &Digest,
     extracted: &[Extracted],
 ) -> Result<AttestationSet, ArchiveError> {
-    let (history, roots) = archive.history().await?;
+    // The newest past renews all older periods.
+    let (_, mut roots) = archive.history().await?;
+    let (history, more) = newest.unwrap_or(archive).history().await?;
+    roots.extend(more);
+    roots.sort();
+    roots.dedup();
     let attestation = |each: &Extracted| Attestation {
         bundle: each.bundle.clone().unwrap_or_default(),
         archive: serde_json::to_value(&each.proof).ok(),

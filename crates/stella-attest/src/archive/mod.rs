@@ -7,6 +7,7 @@ mod coverage;
 pub mod error;
 mod examine;
 pub mod extract;
+mod known;
 pub mod open;
 mod pack;
 mod publish;

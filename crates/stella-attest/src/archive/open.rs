@@ -10,7 +10,7 @@ use stella_archive::frames::{self, Class, FrameAt};
 use stella_archive::history::History;
 use stella_archive::index::{self, Head, IndexError, Keys};
 use stella_archive::nodes::{self, Nodes};
-use stella_bundle::digest::{Digest, DigestAlgorithm};
+use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
 use stella_tlog::hash::Hash;
 use stella_tlog::tree::{Frontier, TreeSize};
@@ -30,6 +30,10 @@ pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 pub(crate) const SEQUENCE: &str = "org.stella-ops.archive.sequence";
 /// The origin; a hint.
 pub(crate) const ORIGIN: &str = "org.stella-ops.archive.origin";
+/// Bytes of a file that are read at once where all of it passes by.
+const PIECE: u64 = 4 << 20;
+/// Trusted roots of an archive.
+const MAX_ROOTS: usize = 200;
 /// Bytes of a file that is read whole.
 const MAX_WHOLE: u64 = 256 << 20;
 
@@ -204,6 +208,27 @@ impl Archive {
         }
     }
 
+    /// Requires that a file of any size has its digest.
+    ///
+    /// # Errors
+    /// `Part`, `Unreadable`, `Io`, `Storage`.
+    pub async fn require_digest(&self, name: &str) -> Result<(), ArchiveError> {
+        let part = self.part(name)?;
+        let mut stream = DigestStream::new(part.digest.algorithm());
+        let mut at = 0;
+        while at < part.size {
+            let end = part.size.min(at + PIECE);
+            stream.update(&self.range(name, at..end).await?);
+            at = end;
+        }
+        match stream.finish() == part.digest {
+            true => Ok(()),
+            false => Err(ArchiveError::Unreadable {
+                what: name.to_owned(),
+            }),
+        }
+    }
+
     fn part(&self, name: &str) -> Result<&Descriptor, ArchiveError> {
         let part = self.parts.get(name);
         part.ok_or_else(|| ArchiveError::Part(name.to_owned()))
@@ -224,7 +249,8 @@ impl Archive {
     /// Reads the files of trusted roots.
     async fn trusted_roots(&self) -> Result<Vec<Vec<u8>>, ArchiveError> {
         let mut roots = Vec::new();
-        for name in self.parts.keys().filter(|name| name.starts_with("trust/")) {
+        let names = self.parts.keys().filter(|name| name.starts_with("trust/"));
+        for name in names.take(MAX_ROOTS) {
             roots.push(self.read(name, MAX_TRUSTED_ROOT as u64).await?);
         }
         Ok(roots)

@@ -12,7 +12,7 @@ use stella_wire::registry::manifest::media;
 use stella_wire::registry::{Descriptor, Manifest, ManifestKind, RawManifest, attachment};
 
 use super::error::ArchiveError;
-use super::open::{ARTIFACT_TYPE, ORIGIN, PART_TYPE, SEQUENCE, TITLE};
+use super::open::{self, ARTIFACT_TYPE, ORIGIN, PART_TYPE, SEQUENCE, TITLE};
 use super::pack::PartFile;
 use crate::storage::{PART, Storage};
 
@@ -51,14 +51,14 @@ pub(crate) async fn is_published(
     }
 }
 
-/// Publishes an archive. `done` hears the bytes so far.
+/// Publishes an archive; says whether that was new. `done` hears the bytes so far.
 pub(crate) async fn publish(
     storage: &Arc<dyn Storage>,
     publication: &Publication<'_>,
     done: &(dyn Fn(u64) + Sync),
-) -> Result<(), ArchiveError> {
+) -> Result<bool, ArchiveError> {
     if is_published(storage, publication.name, &publication.statement).await? {
-        return Ok(());
+        return Ok(false);
     }
     let mut layers = Vec::new();
     let mut written = 0;
@@ -93,12 +93,33 @@ pub(crate) async fn publish(
     };
     let raw = RawManifest::new(media::MANIFEST, manifest.to_bytes().into());
     // Who published in the meantime was first.
+    require_newest(storage, publication).await?;
     if is_published(storage, publication.name, &publication.statement).await? {
-        return Ok(());
+        return Ok(false);
     }
     storage.put_manifest(publication.name, &raw).await?;
     storage.finish().await?;
-    Ok(())
+    // What others read is this.
+    is_published(storage, publication.name, &publication.statement).await
+}
+
+/// Requires that no archive follows the same predecessor.
+async fn require_newest(
+    storage: &Arc<dyn Storage>,
+    publication: &Publication<'_>,
+) -> Result<(), ArchiveError> {
+    let listed = open::list(storage).await?;
+    let is_other = |each: &&open::Listed| each.name != publication.name;
+    let overtaken = listed
+        .iter()
+        .filter(is_other)
+        .any(|each| each.sequence >= publication.sequence);
+    match overtaken {
+        true => Err(ArchiveError::Overtaken {
+            place: storage.name(),
+        }),
+        false => Ok(()),
+    }
 }
 
 fn describe(part: &PartFile) -> Result<Descriptor, ArchiveError> {

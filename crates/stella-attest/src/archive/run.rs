@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
-use stella_archive::history::{self, Document, History};
-use stella_archive::index::Keys;
+use stella_archive::history::{self, Document, Existence, History};
 use stella_archive::leaf::{Kind, Leaf, Status};
 use stella_archive::nodes;
 use stella_archive::seal::Terms;
@@ -33,6 +32,7 @@ use stella_tlog::tree::Frontier;
 use super::coverage::Logged;
 use super::error::{ArchiveError, Mismatch};
 use super::examine::examine_all;
+use super::known::Known;
 use super::open::{self, Archive};
 use super::pack::{self, Packed, PartFile, write_part};
 use super::publish::{self, Publication};
@@ -114,6 +114,8 @@ pub enum Phase {
 /// What a run did.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// Whether it was published now, and not by an earlier run.
+    pub is_new: bool,
     /// What was signed.
     pub manifest: Manifest,
     /// Why attestations were refused, and how many for each reason.
@@ -136,6 +138,10 @@ pub struct Outcome {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Frozen {
+    /// SHA-256 of the statement before, in hex; empty for the first.
+    predecessor: String,
+    /// The keyset in force.
+    keyset: u64,
     period: Period,
     profiles: Vec<Profile>,
     coverage: Vec<Coverage>,
@@ -166,9 +172,16 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
     let before = Before::read(job).await?;
 
     // 3. What is there is collected and verified, and from now on the set does not change.
-    let frozen = match read_json::<Frozen>(&folder.join("frozen.json"))? {
+    let frozen = read_json::<Frozen>(&folder.join("frozen.json"))?;
+    // Another period, or a ceremony, came in between: what was begun would not follow it.
+    let keyset = job.keysets.newest()?.version;
+    let follows = |each: &Frozen| each.predecessor == before.predecessor() && each.keyset == keyset;
+    let frozen = match frozen.filter(follows) {
         Some(frozen) => frozen,
-        None => freeze(job, &before, &folder, incoming).await?,
+        None => {
+            begin_anew(&folder)?;
+            freeze(job, &before, &folder, incoming).await?
+        }
     };
 
     // 4. Leaves and chunks.
@@ -196,8 +209,9 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
         folder: &folder.join("parts"),
         parts: &parts,
     };
-    publish::publish(&job.storage, &publication, &done).await?;
+    let is_new = publish::publish(&job.storage, &publication, &done).await?;
     Ok(Outcome {
+        is_new,
         refused: frozen.refused,
         missing: frozen.missing,
         archived_before: frozen.archived_before,
@@ -207,6 +221,20 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
         raw: frozen.raw,
         manifest,
     })
+}
+
+/// Forgets what an earlier run began.
+fn begin_anew(folder: &Path) -> Result<(), ArchiveError> {
+    for name in ["frozen.json", "packed.json", "signed.json"] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ArchiveError::io("remove", &path, error));
+            }
+            _ => {}
+        }
+    }
+    crate::file::sync_folder(folder).map_err(|error| ArchiveError::io("write", folder, error))
 }
 
 /// Takes the work folder for this process alone.
@@ -272,7 +300,9 @@ impl Before {
         };
         // It is ours, and whole in its past.
         let (history, roots) = newest.history().await?;
-        let anchor = job.keysets.anchor(Some(1)).map(Anchor::Organisation);
+        // By its own newest keyset, which is one of ours: time may have passed over the first one's authorities.
+        let version = history.keysets.len() as u64;
+        let anchor = job.keysets.anchor(Some(version)).map(Anchor::Organisation);
         let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
         let now = (job.session.now)();
         let judgement = history::judge(&history, &anchor, &Falls::default(), None, now)?;
@@ -295,14 +325,10 @@ impl Before {
         })
     }
 
-    /// Says whether an earlier archive holds an attestation.
-    async fn has(&self, digest: &[u8; 32]) -> Result<bool, ArchiveError> {
-        for archive in &self.archives {
-            if !archive.find(Keys::Bundles, digest).await?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Names the statement before this one.
+    fn predecessor(&self) -> String {
+        let last = self.history.statements.last();
+        last.map_or_else(String::new, |last| hex::encode(sha256(&last.bytes)))
     }
 }
 
@@ -315,7 +341,11 @@ async fn freeze(
 ) -> Result<Frozen, ArchiveError> {
     let trusted_root = TrustedRoot::parse(job.trusted_root)?;
     let verifier = Verifier::new(Trust::new(&trusted_root), job.policy.clone());
+    // What will be needed again is kept: it may be another tomorrow.
+    write_part(folder, "root.json", job.trusted_root)?;
     let mut frozen = Frozen {
+        predecessor: before.predecessor(),
+        keyset: job.keysets.newest()?.version,
         period: job.period.clone(),
         profiles: vec![Profile {
             trusted_root: sha256(job.trusted_root),
@@ -332,6 +362,7 @@ async fn freeze(
         later: 0,
         raw: 0,
     };
+    let known = Known::read(&before.archives).await?;
     let mut spool = SpoolWriter::create(folder)?;
     let mut logged = Logged::default();
     let verifier = Arc::new(verifier);
@@ -355,7 +386,7 @@ async fn freeze(
             if job.logs == Logs::Own {
                 logged.add(&finding.entries);
             }
-            take(job, before, &mut spool, &mut frozen, &bytes, &finding).await?;
+            take(job, &known, &mut spool, &mut frozen, &bytes, &finding)?;
             seen += 1;
         }
         (job.done)(Phase::Collecting, seen);
@@ -400,9 +431,9 @@ async fn examined(
 }
 
 /// Puts an attestation into the spool, unless it belongs to another period.
-async fn take(
+fn take(
     job: &Job<'_>,
-    before: &Before,
+    known: &Known,
     spool: &mut SpoolWriter,
     frozen: &mut Frozen,
     bytes: &[u8],
@@ -420,10 +451,7 @@ async fn take(
         frozen.earlier += 1;
         return Ok(());
     }
-    // What was signed after the last period's end cannot be in it.
-    let last_end = before.manifest.as_ref().map(|each| each.period.end);
-    let may_be_old = last_end.is_some_and(|end| time.is_none_or(|time| time < end));
-    if may_be_old && before.has(&finding.digest.sha256).await? {
+    if known.has(&finding.digest.sha256, &finding.status) {
         frozen.archived_before += 1;
         return Ok(());
     }
@@ -506,6 +534,9 @@ async fn sign(
     });
     let statement = OrgStatement::of_manifest(&manifest);
     let payload = statement.payload();
+    // A name is given once: what is there under it already is this very statement, or nothing is signed.
+    let digest = hex::encode(sha256(&payload));
+    publish::is_published(&job.storage, &job.period.name, &digest).await?;
     let signed = read_json::<Document>(&folder.join("signed.json"))?;
     if let Some(signed) = signed.filter(|signed| signed.bytes == payload) {
         return Ok(signed);
@@ -524,7 +555,7 @@ fn add_words(
     packed: &Packed,
     document: &Document,
 ) -> Result<Vec<PartFile>, ArchiveError> {
-    let folder = folder.join("parts");
+    let (work, folder) = (folder, folder.join("parts"));
     let write = |name: &str, bytes: &[u8]| write_part(&folder, name, bytes);
     let mut history = before.history.clone();
     history.keysets = job.keysets.documents().to_vec();
@@ -546,7 +577,9 @@ fn add_words(
     }
     let mut roots = BTreeMap::new();
     let own = job.keysets.roots().iter().chain(&before.roots);
-    for root in own.map(Vec::as_slice).chain([job.trusted_root]) {
+    let path = work.join("root.json");
+    let frozen = fs::read(&path).map_err(|error| ArchiveError::io("read", &path, error))?;
+    for root in own.map(Vec::as_slice).chain([&frozen[..]]) {
         roots.insert(hex::encode(sha256(root)), root);
     }
     for (digest, root) in roots {
@@ -556,9 +589,10 @@ fn add_words(
     Ok(parts)
 }
 
-/// Verifies what is about to be published, by the first anchor.
+/// Verifies what is about to be published, by the keyset in force; an authority that the keyset pins must have dated it, or in a
+/// few years nobody could say when it was.
 async fn check(job: &Job<'_>, folder: &Path, parts: &[PartFile]) -> Result<(), ArchiveError> {
-    let anchor = job.keysets.anchor(Some(1)).map(Anchor::Organisation);
+    let anchor = job.keysets.anchor(None).map(Anchor::Organisation);
     let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
     let archive = Archive::in_folder(&job.period.name, folder.join("parts"), parts);
     let demands = Demands {
@@ -573,8 +607,12 @@ async fn check(job: &Job<'_>, folder: &Path, parts: &[PartFile]) -> Result<(), A
         threads: job.threads,
         done: &|present| (job.done)(Phase::Checking, present),
     };
-    verify::verify(&archive, &demands).await?;
-    Ok(())
+    let checked = verify::verify(&archive, &demands).await?;
+    let newest = checked.judgement.newest().map(|each| &each.existence);
+    match newest {
+        Some(Existence::At { .. }) => Ok(()),
+        _ => Err(ArchiveError::Undated),
+    }
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, ArchiveError> {

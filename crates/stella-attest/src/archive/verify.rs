@@ -5,6 +5,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
@@ -12,7 +13,7 @@ use stella_archive::fingerprint::Fingerprint;
 use stella_archive::frames::{self, Class, FrameError};
 use stella_archive::history::{self, History, Judgement};
 use stella_archive::leaf::{Kind, Leaf, Status};
-use stella_archive::levels::{Missing, Refusal, Scales, read_roots};
+use stella_archive::levels::{Missing, Refusal, Reverifier, Scales, read_roots};
 use stella_archive::seal::Seal;
 use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
@@ -24,6 +25,8 @@ use super::open::Archive;
 
 /// Refusals that are listed; more are counted.
 const MOST_LISTED: usize = 100;
+/// The shortest month: bytes are not gone too early.
+const MONTH: Duration = Duration::from_secs(28 * 86_400);
 /// Bytes of a compressed blob.
 const MAX_BLOB: u64 = 256 << 20;
 
@@ -56,6 +59,8 @@ pub enum Depth {
     Archived,
     /// L1: every attestation verifies again, by the trusted root of its time.
     Reverified,
+    /// L2: every attestation verifies by the verifier's own trusted root.
+    Independent,
 }
 
 /// What was found.
@@ -63,6 +68,8 @@ pub enum Depth {
 pub struct Checked {
     /// The past.
     pub judgement: Judgement,
+    /// The number of this archive's statement.
+    pub sequence: u64,
     /// Attestations whose bytes are there.
     pub present: u64,
     /// Attestations whose bytes were let go.
@@ -95,7 +102,7 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     let judgement = history::judge(&past, anchor, known, own, demands.now)?;
 
     // 2. The leaves are those of the statement.
-    let leaves = leaves(archive, &judgement, sequence).await?;
+    let leaves = leaves(archive, &judgement, sequence, demands.now).await?;
 
     // 3. The bytes are those of the leaves; and what they hold verifies.
     let roots = read_roots(&root_files);
@@ -110,6 +117,7 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     let reverifiers = match demands.depth {
         Depth::Archived => None,
         Depth::Reverified => Some(scales.reverifiers(sequence)),
+        Depth::Independent => Some(independent(&scales, sequence)),
     };
     let mut found = Found::default();
     for (class, expected) in [
@@ -127,14 +135,13 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
 
     // 4. What only finds things, and what only people read, is what was published too.
     for name in helpers(archive) {
-        archive
-            .read(&name, MAX_BLOB.max(archive.size(&name).unwrap_or(0)))
-            .await?;
+        archive.require_digest(&name).await?;
     }
     found.refused.sort_by_key(|(index, _)| *index);
     found.refused.truncate(MOST_LISTED);
     Ok(Checked {
         judgement,
+        sequence,
         present: found.present,
         absent: found.absent,
         reverified: found.reverified,
@@ -142,6 +149,16 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
         refused_count: found.refused_count,
         unknown: found.unknown,
     })
+}
+
+/// Returns the verifier's own, for every profile.
+fn independent(scales: &Scales<'_>, sequence: u64) -> Vec<Option<Reverifier>> {
+    let at = usize::try_from(sequence).unwrap_or(usize::MAX);
+    let statement = scales.judgement.statements.get(at);
+    let profiles = statement.map_or(0, |each| each.manifest.profiles.len());
+    (0..profiles)
+        .map(|_| scales.independent_verifier(sequence))
+        .collect()
 }
 
 /// Returns the files that nothing above has read.
@@ -199,6 +216,8 @@ struct Row {
     /// The index of the first.
     first: u64,
     expected: Vec<Expected>,
+    /// Whether the bytes may be gone by now.
+    is_due: bool,
 }
 
 /// Reads the leaves; together they are what the archive's statement says.
@@ -206,11 +225,15 @@ async fn leaves(
     archive: &Archive,
     judgement: &Judgement,
     sequence: u64,
+    now: UnixTime,
 ) -> Result<Leaves, ArchiveError> {
     let mismatch = ArchiveError::Mismatch;
     let at = usize::try_from(sequence).unwrap_or(usize::MAX);
     let statement = judgement.statements.get(at);
     let statement = statement.ok_or(mismatch(Mismatch::Leaves))?;
+    if statement.manifest.period.name != archive.name {
+        return Err(mismatch(Mismatch::Name));
+    }
     let before = archive.frontier().await?;
     let earlier = at
         .checked_sub(1)
@@ -238,6 +261,10 @@ async fn leaves(
                 .ok_or(wrong(FrameError::Damaged))?;
             for line in lines.split(|byte| *byte == b'\n') {
                 let index = seal.frontier().size().0;
+                // More lines than the statement names are not even kept.
+                if index >= statement.manifest.range.end {
+                    return Err(mismatch(Mismatch::Leaves));
+                }
                 let leaf = Leaf::parse(line);
                 let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
                 seal.append_line(&leaf, line, |_, _, _| ());
@@ -246,6 +273,10 @@ async fn leaves(
         }
     }
     let (sealed, manifest) = (seal.sealed(), &statement.manifest);
+    let months = manifest.retention.months;
+    let kept = MONTH.checked_mul(months).unwrap_or(Duration::MAX);
+    let is_due = manifest.period.end.plus(kept) <= now;
+    (leaves.evidence.is_due, leaves.rejected.is_due) = (is_due, is_due);
     if sealed.tree != manifest.tree || sealed.range != manifest.range {
         return Err(mismatch(Mismatch::Leaves));
     }
@@ -278,7 +309,7 @@ async fn bytes(
     archive: &Archive,
     class: Class,
     row: &Row,
-    reverifiers: Option<&Vec<Option<stella_archive::levels::Reverifier>>>,
+    reverifiers: Option<&Vec<Option<Reverifier>>>,
     demands: &Demands<'_>,
     found: &mut Found,
 ) -> Result<(), ArchiveError> {
@@ -286,7 +317,10 @@ async fn bytes(
     let total = row.expected.len();
     let names: Vec<_> = archive.blobs(class).collect();
     if names.is_empty() {
-        // Let go after retention: the leaves stay.
+        // Let go after retention, the leaves stay; before that they are simply not there.
+        if total > 0 && !row.is_due {
+            return Err(ArchiveError::Mismatch(Mismatch::Gone));
+        }
         if is_attestations {
             found.absent += total as u64;
         }
@@ -335,7 +369,7 @@ fn frames_of(
     frames: &[&[u8]],
     row: &Row,
     mut at: usize,
-    reverifiers: Option<&Vec<Option<stella_archive::levels::Reverifier>>>,
+    reverifiers: Option<&Vec<Option<Reverifier>>>,
     demands: &Demands<'_>,
     found: &mut Found,
 ) -> Result<usize, Trouble> {
@@ -393,7 +427,7 @@ fn frames_of(
 
 fn examine(
     task: &Task<'_>,
-    reverifiers: Option<&Vec<Option<stella_archive::levels::Reverifier>>>,
+    reverifiers: Option<&Vec<Option<Reverifier>>>,
     now: UnixTime,
     memo: &Memo,
     found: &mut Found,
@@ -413,11 +447,12 @@ fn examine(
             continue;
         };
         let Some(Some(reverifier)) = reverifiers.get(expected.profile as usize) else {
-            found.unknown = Some(Missing::TrustedRoot);
+            found.unknown = found.unknown.or(Some(Missing::TrustedRoot));
             continue;
         };
         match reverifier.verify(bytes, &Artifact::AsSigned, now, memo) {
             Ok(_) => found.reverified += 1,
+            Err(refusal) if refusal.is_about_a_missing_key() => found.unknown = Some(Missing::Key),
             Err(refusal) => {
                 found.refused_count += 1;
                 if found.refused.len() < MOST_LISTED {

@@ -14,7 +14,9 @@ use stella_bundle::key::{KeyDetails, sha256};
 use stella_bundle::time::UnixTime;
 use stella_testkit::forge::{self, Forge, Form, NOW, YEAR};
 use stella_testkit::organisation::{Clock, Held, MONTH, clock_root, sign};
-use stella_tlog::tree::Frontier;
+use stella_tlog::hash::Hash;
+use stella_tlog::proof;
+use stella_tlog::tree::{Frontier, LeafIndex, TreeSize};
 
 use super::scene::Scene;
 use super::story::{Story, years};
@@ -255,10 +257,10 @@ pub(crate) fn forged_by_old_keys(
         "f-org-both-old" => {
             let mut without_clock = Forger::of(story, both.clone(), now);
             without_clock.clocks.clear();
-            vec![
-                Forger::of(story, both, now).show(story, |_| ()),
-                without_clock.show(story, |_| ()),
-            ]
+            let mut scenes = behind_their_own_past(story, &both);
+            scenes.push(Forger::of(story, both, now).show(story, |_| ()));
+            scenes.push(without_clock.show(story, |_| ()));
+            scenes
         }
         "f-org-and-tsa" => {
             let mut forger = Forger::of(story, both, NOW.plus(MONTH));
@@ -280,6 +282,90 @@ pub(crate) fn forged_by_old_keys(
         }
         _ => unreachable!(),
     }
+}
+
+/// Behind the honest past of their time, both retired keys sign one more statement today. They were to last longer than that,
+/// had they not been retired: only the newest keyset says so, which the verifier has as its anchor.
+fn behind_their_own_past(story: &Story, signers: &[Held]) -> Vec<Scene> {
+    let past = &story.organisation.history;
+    let version = |document: &Document| {
+        let statement = OrgStatement::parse(&document.bytes).unwrap();
+        statement.to_manifest().unwrap()
+    };
+    let active = |keyset: &Keyset| {
+        signers.iter().all(|held| {
+            keyset
+                .entry(&held.id())
+                .is_some_and(|entry| entry.is_active())
+        })
+    };
+    let last = past
+        .keysets
+        .iter()
+        .rposition(|each| active(&Keyset::parse(&each.bytes).unwrap()));
+    let last = last.unwrap();
+    let keyset = Keyset::parse(&past.keysets[last].bytes).unwrap();
+    let mut statements = past.statements.clone();
+    statements.retain(|each| version(each).keyset.version <= keyset.version);
+    let previous = version(statements.last().unwrap());
+    let mut seal = Seal::new(Frontier::new());
+    for index in 0..usize::try_from(previous.tree.size).unwrap() {
+        let line = &story.organisation.lines[index];
+        seal.append_line(
+            &Leaf::parse(line.as_bytes()).unwrap(),
+            line.as_bytes(),
+            |_, _, _| (),
+        );
+    }
+    let mut seal = Seal::new(seal.frontier().clone());
+    let bundle = forged_elsewhere();
+    let line = seal.append(&leaf_of(&bundle), |_, _, _| ());
+    let manifest = seal.close(Terms {
+        previous: Some((&previous, statements.last().unwrap())),
+        keyset: (&keyset, &past.keysets[last]),
+        period: Period {
+            name: "one more".into(),
+            start: NOW,
+            end: NOW.plus(MONTH),
+        },
+        profiles: previous.profiles.clone(),
+        coverage: Vec::new(),
+        timestamps: 2,
+        months: 24,
+        created: NOW,
+    });
+    let statement = OrgStatement::of_manifest(&manifest);
+    // A year after they were retired; the clocks are honest, and tell today.
+    let today = NOW.plus(YEAR * 9);
+    statements.push(Document {
+        bytes: statement.payload(),
+        bundles: sign(&statement, signers, &story.organisation.clocks, today),
+    });
+    let index = previous.tree.size;
+    let mut leaves = story.organisation.leaves.clone();
+    leaves.0.truncate(usize::try_from(index).unwrap());
+    leaves.0.push(Leaf::hash(line.as_bytes()));
+    let path = proof::prove_inclusion(&leaves, LeafIndex(index), TreeSize(index + 1)).unwrap();
+    let scene = |keysets: &[Document], anchor| Scene {
+        anchor,
+        history: History {
+            keysets: keysets.to_vec(),
+            statements: statements.clone(),
+            roots: story.organisation.roots(),
+        },
+        line: line.clone(),
+        index,
+        size: index + 1,
+        path: path.clone(),
+        bundle: Some(bundle.clone()),
+        now: today,
+        ..story.scene()
+    };
+    let newest = story.organisation.anchor(story.organisation.version());
+    vec![
+        scene(&past.keysets, newest.clone()),
+        scene(&past.keysets[..=last], newest),
+    ]
 }
 
 /// Both retired keys sign that they last longer, today.
@@ -317,9 +403,15 @@ pub(crate) fn swapped(story: &Story) -> Vec<Scene> {
             scene.bundle = Some(b"other".to_vec());
         }),
         change(&|scene| scene.index = 1),
-        change(&|scene| scene.size -= 1),
-        change(&|scene| scene.path.truncate(1)),
-        change(&|scene| scene.path.reverse()),
+        change(&|scene| scene.size += 1),
+        change(&|scene| scene.path.push(Hash::EMPTY_ROOT)),
+        // The same place in the newest tree: true, and of another statement.
+        change(&|scene| {
+            let leaves = &story.organisation.leaves;
+            scene.size = leaves.0.len() as u64;
+            let (index, size) = (LeafIndex(0), TreeSize(scene.size));
+            scene.path = proof::prove_inclusion(leaves, index, size).unwrap();
+        }),
         change(&|scene| drop(scene.history.statements.remove(5))),
         change(&|scene| scene.history.statements.truncate(5)),
         change(&|scene| flip(&mut scene.history.keysets[0].bytes)),

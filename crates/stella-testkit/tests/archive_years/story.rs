@@ -145,7 +145,7 @@ impl Story {
     }
 
     pub(crate) fn scene_of(&self, index: u64, bundle: Vec<u8>) -> Scene {
-        let size = self.organisation.leaves.0.len() as u64;
+        let size = self.organisation.size_after(index);
         let path =
             proof::prove_inclusion(&self.organisation.leaves, LeafIndex(index), TreeSize(size));
         let mut own = TrustedRoot::parse(&self.organisation.trusted_root).unwrap();

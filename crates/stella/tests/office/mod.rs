@@ -1,5 +1,6 @@
 //! An organisation at a desk: an instance, the keys of its archive, and attestations in the store.
-use crate::desk::{Desk, Said};
+
+use crate::desk::Desk;
 
 const VERDICT: &str = r#"{"result": "allow", "policy": {"digest": {"sha256":
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}},
@@ -59,16 +60,5 @@ impl Office {
         let sign = [&sign[..], &["--predicate", &verdict, "--type", "verdict"]].concat();
         self.desk.run_with_token(&self.desk.token(), sign).ended(0);
         self.artifacts.push(artifact);
-    }
-
-    pub(crate) fn run(&self, release: &str) -> Said {
-        let run = ["archive", "run", "--release", release];
-        self.desk.run([&run[..], &KEYS].concat())
-    }
-
-    pub(crate) fn verify(&self, more: &[&str]) -> Said {
-        let verify = ["archive", "verify"];
-        let anchor = ["--anchor", "org/org.anchor"];
-        self.desk.run([&verify[..], more, &anchor].concat())
     }
 }

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use stella_attest::keyset::KeysetFolder;
-use stella_server::{Clock as _, SystemClock};
 
-use super::ceremony::failure;
+use super::ceremony::{self, failure};
 use crate::exit::{self, Failure};
 use crate::terminal;
 
@@ -34,7 +33,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let folder = KeysetFolder::read(&args.keysets).map_err(failure)?;
-    folder.judge(SystemClock.now()).map_err(failure)?;
+    ceremony::warn(&folder)?;
     let anchor = folder.anchor(Some(args.keyset)).ok_or_else(|| {
         let newest = folder.keysets().len();
         Failure::usage(format!(

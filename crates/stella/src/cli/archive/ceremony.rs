@@ -1,6 +1,7 @@
 //! What every ceremony needs: the folder, the keys that sign, a reason, and clocks.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 use stella_archive::keyset::{Action, Keyset};
@@ -22,6 +23,9 @@ use crate::cli::attest::table::{Place, Table};
 use crate::exit::{self, Failure};
 use crate::key::{For, PassphraseFlags};
 use crate::terminal;
+
+/// So long before a key's end it is spoken of.
+const SOON: Duration = Duration::from_secs(180 * 86_400);
 
 /// How keys are opened, and who says when they signed.
 #[derive(Debug, clap::Args)]
@@ -177,7 +181,6 @@ impl CeremonyFlags {
         change: impl FnOnce(&mut Keyset, &[OrgKey], &Clocks) -> Result<(), Failure>,
     ) -> Result<u8, Failure> {
         let folder = KeysetFolder::read(&self.keysets).map_err(failure)?;
-        folder.judge(now()).map_err(failure)?;
         let mut keyset = ceremonies::next(&folder, now(), action, &self.reason).map_err(failure)?;
         let references = signers.key.iter().chain(new);
         let keys: Vec<_> = references
@@ -231,6 +234,27 @@ impl CeremonyFlags {
     }
 }
 
+/// Says that anchors of the first keyset no longer reach the newest, where that is so; keys that soon come to their end, too.
+pub(crate) fn warn(folder: &KeysetFolder) -> Result<(), Failure> {
+    if let Some(error) = folder.judge(now()).map_err(failure)? {
+        terminal::tell(&format!(
+            "warning: an anchor of keyset 1 no longer reaches the newest keyset: {error}. Give verifiers a newer one: `stella archive anchor --keyset N`"
+        ));
+    }
+    let soon = now().plus(SOON);
+    for key in folder.newest().map_err(failure)?.keys.iter() {
+        if key.is_active() && key.until < soon {
+            terminal::tell(&format!(
+                "warning: the {} key {} lasts until {}: `stella archive keyset extend` before that",
+                key.role.name(),
+                hex::encode(&key.key_id[..8]),
+                key.until
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Returns the present moment.
 pub(super) fn now() -> UnixTime {
     SystemClock.now()
@@ -250,6 +274,8 @@ pub(crate) fn failure(error: CeremonyError) -> Failure {
                 "`stella archive keyset show` says which keys must sign; name each with --key",
             )
         }
+        CeremonyError::Undated => Failure::usage(error.to_string())
+            .hint("stamp it with one of those once more, such as by --trust-config, and pin the new ones by `stella archive keyset authorities`"),
         CeremonyError::History { .. } => Failure::new(exit::SIGNATURE, error.to_string())
             .hint("bring the folder back from a copy: nothing that it says is to be believed"),
         CeremonyError::Io { .. } => Failure::new(exit::INTERNAL, error.to_string()),

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::json;
-use stella_attest::archive::extract;
+use stella_attest::archive::extract::{self, Extracted};
+use stella_attest::archive::{Archive, ArchiveError, open};
 use stella_bundle::digest::Digest;
 
 use super::place::{PlaceFlags, failure};
@@ -50,10 +51,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
             first.ok_or_else(|| Failure::usage("the artifact has no digest"))?
         }
     };
-    let archive = args.place.open().await?;
-    let found = extract::find(&archive, &digest)
-        .await
-        .map_err(|error| failure(&error))?;
+    let (archive, newest, found) = find(&args.place, &digest).await?;
     let write = |path: &PathBuf, bytes: &[u8]| {
         fs::write(path, bytes).map_err(|error| Failure::io("write", path, &error))
     };
@@ -78,8 +76,8 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
         ));
         return Ok(exit::OK);
     }
-    let set = extract::to_file(&archive, &digest, &found).await;
-    let set = set.map_err(|error| failure(&error))?;
+    let set = extract::to_file(&archive, newest.as_ref(), &digest, &found).await;
+    let set = set.map_err(failure)?;
     let bytes = serde_json::to_vec(&set).unwrap_or_default();
     match &args.output {
         None => terminal::say_bytes(&bytes),
@@ -102,6 +100,33 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
         }
     }
     Ok(exit::OK)
+}
+
+/// Finds attestations in the period that was named, else in the newest that holds some; returns it, and the newest of the place.
+async fn find(
+    place: &PlaceFlags,
+    digest: &Digest,
+) -> Result<(Archive, Option<Archive>, Vec<Extracted>), Failure> {
+    let (archive, newest) = place.open_with_newest().await?;
+    let mut result = extract::find(&archive, digest).await;
+    if place.period().is_some() {
+        return Ok((archive, newest, result.map_err(failure)?));
+    }
+    let storage = place.storage()?;
+    let listed = open::list(&storage).await.map_err(failure)?;
+    for each in listed.iter().rev().filter(|each| each.name != archive.name) {
+        if !matches!(result, Err(ArchiveError::NotFound(_))) {
+            break;
+        }
+        let older = Archive::open(storage.clone(), &each.name)
+            .await
+            .map_err(failure)?;
+        result = extract::find(&older, digest).await;
+        if result.is_ok() {
+            return Ok((older, Some(archive), result.map_err(failure)?));
+        }
+    }
+    Ok((archive, None, result.map_err(failure)?))
 }
 
 fn count(attestations: usize) -> String {

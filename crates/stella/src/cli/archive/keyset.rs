@@ -16,7 +16,7 @@ use stella_bundle::pem;
 use stella_bundle::time::UnixTime;
 use stella_keys::OrgKey;
 
-use super::ceremony::{CeremonyFlags, Clocks, SignerFlags, failure, now};
+use super::ceremony::{self, CeremonyFlags, Clocks, SignerFlags, failure, now};
 use crate::cli::Context;
 use crate::exit::{self, Failure};
 use crate::terminal;
@@ -422,7 +422,7 @@ pub(crate) struct Show {
 
 fn show(args: &Show) -> Result<u8, Failure> {
     let folder = KeysetFolder::read(&args.keysets).map_err(failure)?;
-    folder.judge(now()).map_err(failure)?;
+    ceremony::warn(&folder)?;
     let newest = folder.newest().map_err(failure)?;
     if args.json {
         terminal::say_json(&json!({

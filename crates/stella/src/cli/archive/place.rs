@@ -25,14 +25,23 @@ pub(super) struct PlaceFlags {
 }
 
 impl PlaceFlags {
+    /// Returns the newest archive of another place.
+    pub(super) fn elsewhere(&self, archive: &str) -> Self {
+        Self {
+            archive: archive.to_owned(),
+            period: None,
+            registry: self.registry.clone(),
+        }
+    }
+
+    /// Returns the period that was named.
+    pub(super) fn period(&self) -> Option<&str> {
+        self.period.as_deref()
+    }
+
     /// Opens the place.
     pub(super) fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
         storage(&self.archive, Purpose::Read, &self.registry)
-    }
-
-    /// Opens the archive that is meant.
-    pub(super) async fn open(&self) -> Result<Archive, Failure> {
-        Ok(self.open_with_newest().await?.0)
     }
 
     /// Opens the archive that is meant, and the newest of the place where that is another.
@@ -40,15 +49,9 @@ impl PlaceFlags {
         let storage = self.storage()?;
         let open = |name: String| {
             let storage = Arc::clone(&storage);
-            async move {
-                Archive::open(storage, &name)
-                    .await
-                    .map_err(|error| failure(&error))
-            }
+            async move { Archive::open(storage, &name).await.map_err(failure) }
         };
-        let listed = open::list(&storage)
-            .await
-            .map_err(|error| failure(&error))?;
+        let listed = open::list(&storage).await.map_err(failure)?;
         let newest = listed.last().map(|each| each.name.clone());
         let newest = newest.ok_or_else(|| {
             Failure::new(
@@ -73,18 +76,30 @@ pub(super) fn storage(
     registry: &RegistryFlags,
 ) -> Result<Arc<dyn Storage>, Failure> {
     let registries = registry.open()?;
-    // A bare name is a folder: archives of an organisation lie beside its keysets.
-    let is_bare = !text.contains(['/', ':', '.']);
-    let text = match is_bare {
-        true => format!("oci:{text}"),
-        false => text.to_owned(),
-    };
-    Ok(place::open(&text, purpose, &registries)?.storage)
+    Ok(place::open(&spelled(text), purpose, &registries)?.storage)
+}
+
+/// Says whether a text names a folder or file on this machine.
+pub(super) fn is_folder(text: &str) -> bool {
+    place::is_path(&spelled(text))
+}
+
+/// A bare name is a folder: archives of an organisation lie beside its keysets.
+fn spelled(text: &str) -> String {
+    match text.contains(['/', ':', '.']) {
+        true => text.to_owned(),
+        false => format!("oci:{text}"),
+    }
 }
 
 /// Says what an error of an archive means.
-pub(super) fn failure(error: &ArchiveError) -> Failure {
+pub(super) fn failure(error: ArchiveError) -> Failure {
     use ArchiveError as E;
+    let error = match error {
+        E::Sign(error) => return error.into(),
+        E::Ceremony(error) => return super::ceremony::failure(error),
+        other => other,
+    };
     let message = error.to_string();
     match error {
         E::Absent { .. } | E::NotFound(_) => Failure::new(exit::NO_ATTESTATION, message)
@@ -107,7 +122,10 @@ pub(super) fn failure(error: &ArchiveError) -> Failure {
         E::Published { .. } => {
             Failure::new(exit::USAGE, message).hint("choose another --release or another place")
         }
-        E::Sign(_) => Failure::new(exit::KEY, message),
+        E::Undated => Failure::usage(message).hint(
+            "pin the authorities of the trusted root by `stella archive keyset authorities`, stamped by those that are pinned now",
+        ),
+        E::Overtaken { .. } => Failure::new(exit::INTERNAL, message).hint("run it again: it begins anew after the other one"),
         _ => Failure::new(exit::INTERNAL, message),
     }
 }

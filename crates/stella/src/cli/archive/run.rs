@@ -98,6 +98,18 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     })
 }
 
+/// Returns the rule for attestations by these kept keys; none where there is no key.
+pub(super) fn kept_keys(paths: &[PathBuf]) -> Result<Option<KeyRule>, Failure> {
+    let mut keys: Vec<ManagedKey> = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
+        let key = PublicKey::from_pem(&text);
+        let key = key.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        keys.push(key.into());
+    }
+    Ok((!keys.is_empty()).then(|| KeyRule::strict(keys)))
+}
+
 /// Who seals, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct JobFlags {
@@ -159,11 +171,13 @@ impl JobFlags {
             self.clocks.open(&self.key)?,
             self.clocks.open(&self.pq_key)?,
         ];
-        run::require_signers(&keysets, &keys).map_err(|error| failure(&error))?;
+        run::require_signers(&keysets, &keys).map_err(failure)?;
         let clocks = self.clocks.clocks(context).await?;
         let table = clocks.table.as_ref().ok_or_else(|| {
             Failure::usage("an archive without a timestamp proves no age: --insecure-no-timestamp is for ceremonies")
         })?;
+        ceremony::warn(&keysets)?;
+        let _lock = self.lock()?;
         let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;
         fs::create_dir_all(&self.work).map_err(|error| Failure::io("make", &self.work, &error))?;
         let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -189,7 +203,24 @@ impl JobFlags {
         };
         let outcome = run::run(&job, incoming).await;
         terminal::clear();
-        outcome.map_err(|error| failure(&error))
+        outcome.map_err(failure)
+    }
+
+    /// Takes a folder of archives for this process alone; registries have no locks.
+    fn lock(&self) -> Result<Option<fs::File>, Failure> {
+        if !place::is_folder(&self.output) {
+            return Ok(None);
+        }
+        let path = PathBuf::from(format!("{}.lock", self.output.trim_end_matches('/')));
+        let file = fs::File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(_) => Err(Failure::new(
+                exit::INTERNAL,
+                format!("another process writes {}", self.output),
+            )
+            .hint("wait for it")),
+        }
     }
 
     pub(super) fn report(&self, outcome: &Outcome, gone: &[String]) {
@@ -199,6 +230,11 @@ impl JobFlags {
             return;
         }
         let (counts, name) = (manifest.counts, &manifest.period.name);
+        if !outcome.is_new {
+            terminal::tell(&format!(
+                "note: {name} was sealed before, and stays as it is"
+            ));
+        }
         terminal::say(&format!(
             "{name}: {} attestations archived in {}, {} bytes of {}",
             counts.verified, self.output, outcome.size, outcome.raw
@@ -247,12 +283,7 @@ type Gone = Rc<RefCell<Vec<String>>>;
 impl Args {
     fn period(&self) -> Result<Period, Failure> {
         if let Some(name) = &self.release {
-            let is_plain = |each: char| each.is_ascii_alphanumeric() || "._-".contains(each);
-            if name.is_empty() || !name.chars().all(is_plain) || name.len() > 100 {
-                return Err(Failure::usage(
-                    "a release is named by letters, digits, dots, hyphens and underscores",
-                ));
-            }
+            require_name(name)?;
             let start = self.since.unwrap_or_else(|| UnixTime::from_seconds(0));
             // The first moment after what is there now.
             let next = now().floor_seconds().plus(Duration::from_secs(1));
@@ -277,19 +308,7 @@ impl Args {
     /// Whoever signed is taken: who may have is asked when an attestation is used.
     fn policy(&self) -> Result<Policy, Failure> {
         let mut policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
-        let mut keys: Vec<ManagedKey> = Vec::new();
-        for path in &self.public_key {
-            let text =
-                fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
-            let key = PublicKey::from_pem(&text);
-            keys.push(
-                key.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?
-                    .into(),
-            );
-        }
-        if !keys.is_empty() {
-            policy.keys = Some(KeyRule::strict(keys));
-        }
+        policy.keys = kept_keys(&self.public_key)?;
         Ok(policy)
     }
 
@@ -344,8 +363,17 @@ impl Args {
                 .map(|digest| format!("{digest} is listed and not there"));
             gone.borrow_mut().extend(missing);
             for candidate in collected.into_candidates() {
-                if let Found::Bytes(Ok(bytes)) = candidate.found {
-                    attached.push(bytes);
+                match candidate.found {
+                    Found::Bytes(Ok(bytes)) => attached.push(bytes),
+                    Found::Bytes(Err(damage)) => gone.borrow_mut().push(damage.to_string()),
+                    // Pieces of before bundles have no bytes of their own to be kept.
+                    Found::Pieces(_) => {
+                        let digest = candidate.digest;
+                        let what = format!(
+                            "{digest} is an attestation in the form of before bundles, which is not archived"
+                        );
+                        gone.borrow_mut().push(what);
+                    }
                 }
             }
         }
@@ -358,6 +386,7 @@ fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
         "schema": "stella.archive-run/v1",
         "place": place,
         "manifest": outcome.manifest,
+        "isNew": outcome.is_new,
         "refused": outcome.refused,
         "unreadable": gone,
         "missing": outcome.missing,
@@ -411,6 +440,22 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub(super) fn parse_time(text: &str) -> Result<UnixTime, String> {
     let time = UnixTime::parse_rfc3339(text).map(UnixTime::floor_seconds);
     time.ok_or_else(|| "expected a time such as 2026-11-01T00:00:00Z".to_owned())
+}
+
+/// Requires a name that can be a tag, and is no other period's.
+fn require_name(name: &str) -> Result<(), Failure> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_tag = name.len() <= 128
+        && name.bytes().next().is_some_and(is_word)
+        && name
+            .bytes()
+            .all(|byte| is_word(byte) || byte == b'.' || byte == b'-');
+    let is_ours = parse_month(name).is_ok() || name.starts_with("renewal-");
+    match is_tag && !is_ours {
+        true => Ok(()),
+        false => Err(Failure::usage(format!("{name:?} cannot be a release's name"))
+            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11 and renewal-… are other periods' names")),
+    }
 }
 
 fn parse_month(text: &str) -> Result<Period, String> {

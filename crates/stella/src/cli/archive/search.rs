@@ -62,20 +62,18 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let query = args.query()?;
     let storage = place::storage(&args.archive, Purpose::Read, &args.registry)?;
-    let listed = open::list(&storage)
-        .await
-        .map_err(|error| failure(&error))?;
+    let listed = open::list(&storage).await.map_err(failure)?;
     let mut rows = Vec::new();
     for each in &listed {
         let archive = Archive::open(storage.clone(), &each.name).await;
-        let archive = archive.map_err(|error| failure(&error))?;
+        let archive = archive.map_err(failure)?;
         let found = search::search(&archive, &query, |hit| {
             if !args.json {
                 say(&each.name, &hit);
             }
             rows.push(to_json(&each.name, &hit));
         });
-        found.await.map_err(|error| failure(&error))?;
+        found.await.map_err(failure)?;
     }
     let is_found = !rows.is_empty();
     if args.json {

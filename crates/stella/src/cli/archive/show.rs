@@ -29,9 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let storage = place::storage(&args.archive, Purpose::Read, &args.registry)?;
-    let listed = open::list(&storage)
-        .await
-        .map_err(|error| failure(&error))?;
+    let listed = open::list(&storage).await.map_err(failure)?;
     if args.json {
         let rows = listed.iter().map(|each| {
             json!({"period": each.name, "origin": each.origin, "sequence": each.sequence, "size": each.size})

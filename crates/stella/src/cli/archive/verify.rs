@@ -1,5 +1,7 @@
 //! `stella archive verify`: an archive, or a file taken out of one, by the organisation's anchor alone.
 
+mod evidence;
+
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -8,38 +10,36 @@ use std::thread;
 use serde_json::{Value, json};
 use stella_archive::anchor::{Anchor, MAX_ANCHOR};
 use stella_archive::fall::{ALGORITHMS, Falls};
-use stella_archive::history::{self, Counts, Existence, History, Judgement};
-use stella_archive::levels::{Level, Levels, Place, Scales, read_roots};
-use stella_attest::archive::extract::Proof;
+use stella_archive::history::{Counts, Existence, History, Judgement};
+use stella_attest::archive::Archive;
 use stella_attest::archive::verify::{self, Checked, Demands, Depth};
 use stella_attest::file;
-use stella_bundle::attestation_set::AttestationSet;
-use stella_bundle::bundle::MAX_BUNDLE;
+use stella_bundle::certificate::Certificate;
 use stella_bundle::identity::{Identities, escape};
-use stella_bundle::json::decode_base64;
+use stella_bundle::key::PublicKey;
+use stella_bundle::pem;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
-use stella_bundle::verify::{Artifact, IdentityRule, Policy};
-use stella_tlog::hash::Hash;
-use stella_tlog::tree::{LeafIndex, TreeSize};
+use stella_bundle::verify::{IdentityRule, Policy};
 
 use super::ceremony::now;
 use super::place::{PlaceFlags, failure};
-use crate::artifact;
 use crate::cli::Context;
 use crate::exit::{self, Failure};
 use crate::terminal;
+use evidence::read_set;
 
 /// Verify an archive, or a file taken out of one, by the organisation's anchor, without a network
 ///
 /// Three levels are told apart: archived (L0), the organisation held exactly this and recorded that it verified; re-verified
 /// (L1), every attestation verifies again by the trusted root of its time, less what fell since; independent (L2), it verifies by
-/// a trusted root of yours. The exit code is 0 when the archive holds and no attestation is refused.
+/// a trusted root of yours. The exit code is 0 when every attestation holds at
+/// the level that is asked for. Who signed is shown by `stella archive search`, and asked when an attestation is used.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   stella archive verify archive --anchor org.anchor
-  stella archive verify archive-2026-11.tar --anchor org.anchor --archived-only
+  stella archive verify archive-2026-11.tar --anchor org.anchor --level archived
   stella archive verify evidence.json --anchor org.anchor --artifact app.tar.gz --at 2046-01-01T00:00:00Z")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -65,9 +65,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<UnixTime>,
 
-    /// Do not verify the attestations again: only that they are the archived ones
-    #[arg(long)]
-    archived_only: bool,
+    /// A key that others may have since some time: SHA-256 of its SubjectPublicKeyInfo in hex, or the file of its public half or
+    /// certificate in PEM, such as fulcio.pem=2031-05-01T00:00:00Z
+    #[arg(long, value_name = "KEY=TIME", value_parser = parse_compromised)]
+    compromised: Vec<([u8; 32], UnixTime)>,
+
+    /// Where a newer archive of the organisation is, whose past renews this one; by default the newest of the same place
+    #[arg(long, value_name = "PLACE")]
+    newer: Option<String>,
+
+    /// A kept key by which attestations are signed, in PEM
+    #[arg(long, value_name = "FILE")]
+    public_key: Vec<PathBuf>,
+
+    /// What must hold
+    #[arg(long, value_name = "LEVEL", default_value = "reverified")]
+    level: WantedLevel,
 
     /// Threads that verify
     #[arg(long, value_name = "N")]
@@ -78,6 +91,17 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum WantedLevel {
+    /// L0: the organisation held exactly this, and had verified it
+    Archived,
+    /// L1: it verifies again by the trusted root of its time
+    Reverified,
+    /// L2: it verifies by the trusted root of yours (--trusted-root)
+    Independent,
+}
+
 pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     let anchor = args.anchor()?;
     let own = args.own()?;
@@ -85,24 +109,49 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     for (name, on) in &args.sunset {
         known.add_algorithm(name, *on);
     }
+    for (key, since) in &args.compromised {
+        known.add_key(*key, *since);
+    }
+    if args.level == WantedLevel::Independent && own.is_none() {
+        return Err(Failure::usage(
+            "the independent level needs a trusted root of yours: --trusted-root FILE",
+        ));
+    }
     let path = Path::new(&args.place.archive);
     if path.is_file()
         && let Some(set) = read_set(path)?
     {
-        return args.extracted(&set, &anchor, own.as_ref(), &known);
+        if args.level == WantedLevel::Archived && args.artifact.is_some() {
+            return Err(Failure::usage(
+                "the archived level compares no artifact: ask for another, or leave --artifact out",
+            ));
+        }
+        let newer = args.newer().await?;
+        return args.extracted(&set, newer, &anchor, own.as_ref(), &known);
     }
-    let (archive, newer) = args.place.open_with_newest().await?;
+    if args.artifact.is_some() {
+        return Err(
+            Failure::usage("--artifact is for a file that was taken out of an archive")
+                .hint("`stella archive extract` takes one out"),
+        );
+    }
+    let (archive, newest) = args.place.open_with_newest().await?;
+    let newer = match &args.newer {
+        Some(_) => args.newer_archive().await?,
+        None => newest,
+    };
     let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let policy = anyone();
+    let policy = args.policy()?;
     let demands = Demands {
         anchor: &anchor,
         known: &known,
         own: own.as_ref(),
         policy: &policy,
         newer: newer.as_ref(),
-        depth: match args.archived_only {
-            true => Depth::Archived,
-            false => Depth::Reverified,
+        depth: match args.level {
+            WantedLevel::Archived => Depth::Archived,
+            WantedLevel::Reverified => Depth::Reverified,
+            WantedLevel::Independent => Depth::Independent,
         },
         now: args.at.unwrap_or_else(now),
         threads: args.threads.unwrap_or(usual),
@@ -110,17 +159,12 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     };
     let checked = verify::verify(&archive, &demands).await;
     terminal::clear();
-    let checked = checked.map_err(|error| failure(&error))?;
+    let checked = checked.map_err(failure)?;
     args.report(&checked, &archive.name);
-    match checked.refused_count {
-        0 => Ok(exit::OK),
-        _ => Ok(exit::SIGNATURE),
-    }
-}
-
-/// Who signed an attestation is asked when it is used.
-fn anyone() -> Policy {
-    Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe))
+    let counts = checked.judgement.statements.get(checked.sequence as usize);
+    let verified = counts.map_or(0, |each| each.manifest.counts.verified);
+    let is_good = args.level == WantedLevel::Archived || checked.reverified == verified;
+    Ok(if is_good { exit::OK } else { exit::SIGNATURE })
 }
 
 impl Args {
@@ -130,6 +174,29 @@ impl Args {
             file::read(path, MAX_ANCHOR).map_err(|error| Failure::io("read", path, &error))?;
         let text = String::from_utf8_lossy(&bytes);
         Anchor::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    }
+
+    /// Whoever signed is taken: who may have is asked when an attestation is used.
+    fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
+        policy.keys = super::run::kept_keys(&self.public_key)?;
+        Ok(policy)
+    }
+
+    async fn newer_archive(&self) -> Result<Option<Archive>, Failure> {
+        let Some(place) = &self.newer else {
+            return Ok(None);
+        };
+        let (archive, _) = self.place.elsewhere(place).open_with_newest().await?;
+        Ok(Some(archive))
+    }
+
+    /// Reads the past of a newer archive, with its trusted roots.
+    async fn newer(&self) -> Result<Option<(History, Vec<Vec<u8>>)>, Failure> {
+        match self.newer_archive().await? {
+            None => Ok(None),
+            Some(archive) => archive.history().await.map(Some).map_err(failure),
+        }
     }
 
     fn own(&self) -> Result<Option<TrustedRoot>, Failure> {
@@ -172,8 +239,14 @@ impl Args {
                 checked.absent
             ));
         }
-        if !self.archived_only {
-            terminal::say(&format!("  L1 verified again: {}", checked.reverified));
+        match self.level {
+            WantedLevel::Archived => {}
+            WantedLevel::Reverified => {
+                terminal::say(&format!("  L1 verified again: {}", checked.reverified))
+            }
+            WantedLevel::Independent => {
+                terminal::say(&format!("  L2 independent: {}", checked.reverified))
+            }
         }
         if let Some(missing) = checked.unknown {
             terminal::say(&format!("     not all: {missing}"));
@@ -183,106 +256,6 @@ impl Args {
                 "     refused: leaf {index}: {}",
                 escape(&refusal.to_string())
             ));
-        }
-    }
-
-    /// Verifies a file that was taken out of an archive.
-    fn extracted(
-        &self,
-        set: &AttestationSet,
-        anchor: &Anchor,
-        own: Option<&TrustedRoot>,
-        known: &Falls,
-    ) -> Result<u8, Failure> {
-        let broken =
-            |what: &str| Failure::new(exit::SIGNATURE, format!("the file's {what} cannot be read"));
-        let files: Vec<_> = set
-            .trusted_roots
-            .iter()
-            .map(|root| root.content.clone())
-            .collect();
-        let roots = read_roots(&files);
-        let past_words = set.archive.clone().unwrap_or_default();
-        let mut past: History = serde_json::from_value(past_words).map_err(|_| broken("past"))?;
-        past.roots = roots.iter().map(|(_, root)| root.clone()).collect();
-        let now = self.at.unwrap_or_else(now);
-        let judgement = history::judge(&past, anchor, known, own, now);
-        let judgement =
-            judgement.map_err(|error| Failure::new(exit::SIGNATURE, error.to_string()))?;
-        let policy = anyone();
-        let scales = Scales {
-            judgement: &judgement,
-            roots: &roots,
-            own,
-            known,
-            policy: &policy,
-            now,
-        };
-        let named = self
-            .artifact
-            .as_deref()
-            .map(artifact::Artifact::read)
-            .transpose()?;
-        let compared = named.as_ref().map_or(Artifact::AsSigned, |named| {
-            Artifact::Digests(&named.digests)
-        });
-        let mut rows = Vec::new();
-        let mut is_good = !set.attestations.is_empty();
-        for attestation in &set.attestations {
-            let proof = attestation.archive.clone().unwrap_or_default();
-            let proof: Proof = serde_json::from_value(proof).map_err(|_| broken("proof"))?;
-            let path: Option<Vec<Hash>> = proof.path.iter().map(|text| to_hash(text)).collect();
-            let place = Place {
-                line: proof.leaf.as_bytes(),
-                index: LeafIndex(proof.index),
-                size: TreeSize(proof.size),
-                path: &path.ok_or_else(|| broken("proof"))?,
-                bundle: Some(attestation.bundle.as_slice()).filter(|bytes| !bytes.is_empty()),
-            };
-            let levels = scales.weigh(&place, &compared);
-            is_good &= levels.archived.holds() && !matches!(levels.reverified, Level::Refused(_));
-            rows.push((proof.index, levels));
-        }
-        self.report_levels(&judgement, &rows);
-        Ok(if is_good { exit::OK } else { exit::SIGNATURE })
-    }
-
-    fn report_levels(&self, judgement: &Judgement, rows: &[(u64, Levels)]) {
-        if self.json {
-            let row = |(index, levels): &(u64, Levels)| {
-                json!({
-                    "leaf": index,
-                    "archived": level(&levels.archived),
-                    "reverified": level(&levels.reverified),
-                    "independent": level(&levels.independent),
-                })
-            };
-            let mut facts = past(judgement);
-            facts["schema"] = json!("stella.archive-verify/v1");
-            facts["attestations"] = rows.iter().map(row).collect();
-            terminal::say_json(&facts);
-            return;
-        }
-        say_past(judgement);
-        for (index, levels) in rows {
-            terminal::say(&format!("  leaf {index}"));
-            if let Level::Holds(archived) = &levels.archived {
-                terminal::say(&format!("    archived {}", existed(&archived.existence)));
-            }
-            for (name, told) in [
-                ("L0 archived", level(&levels.archived)),
-                ("L1 verified again", level(&levels.reverified)),
-                ("L2 independent", level(&levels.independent)),
-            ] {
-                let because = told["because"]
-                    .as_str()
-                    .map(|because| format!(": {}", escape(because)));
-                let result = told["result"].as_str().unwrap_or_default();
-                terminal::say(&format!(
-                    "    {name:<18} {result}{}",
-                    because.unwrap_or_default()
-                ));
-            }
         }
     }
 }
@@ -343,33 +316,6 @@ fn past(judgement: &Judgement) -> Value {
     })
 }
 
-fn level<T>(level: &Level<T>) -> Value {
-    match level {
-        Level::Holds(_) => json!({"result": "holds"}),
-        Level::Refused(refusal) => json!({"result": "refused", "because": refusal.to_string()}),
-        Level::Unknown(missing) => json!({"result": "unknown", "because": missing.to_string()}),
-    }
-}
-
-fn to_hash(text: &str) -> Option<Hash> {
-    Hash::try_from(decode_base64(text)?.as_slice()).ok()
-}
-
-/// Reads an exported set; none where the file is something else.
-fn read_set(path: &Path) -> Result<Option<AttestationSet>, Failure> {
-    use std::io::Read as _;
-    let mut first = [0; 1];
-    let begun = fs::File::open(path).and_then(|mut file| file.read(&mut first));
-    begun.map_err(|error| Failure::io("read", path, &error))?;
-    if first != *b"{" {
-        return Ok(None);
-    }
-    let bytes = file::read(path, MAX_BUNDLE).map_err(|error| Failure::io("read", path, &error))?;
-    let set = AttestationSet::parse(&bytes);
-    set.map(Some)
-        .map_err(|error| Failure::new(exit::SIGNATURE, format!("{}: {error}", path.display())))
-}
-
 fn parse_sunset(text: &str) -> Result<(String, UnixTime), String> {
     let wrong = || format!("expected NAME=TIME, NAME one of {}", ALGORITHMS.join(", "));
     let (name, time) = text.split_once('=').ok_or_else(wrong)?;
@@ -381,4 +327,25 @@ fn parse_sunset(text: &str) -> Result<(String, UnixTime), String> {
 fn parse_time(text: &str) -> Result<UnixTime, String> {
     UnixTime::parse_rfc3339(text)
         .ok_or_else(|| "expected a time such as 2035-01-01T00:00:00Z".to_owned())
+}
+
+/// Reads a key and since when others may have it.
+fn parse_compromised(text: &str) -> Result<([u8; 32], UnixTime), String> {
+    let wrong = || "expected KEY=TIME, KEY as 64 hex digits or a PEM file".to_owned();
+    let (key, time) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let time = parse_time(time)?;
+    let mut id = [0; 32];
+    if key.len() == 64 && hex::decode_to_slice(key, &mut id).is_ok() {
+        return Ok((id, time));
+    }
+    let pem_text = fs::read_to_string(key).map_err(|error| format!("{key}: {error}"))?;
+    let blocks = pem::decode_all(&pem_text).map_err(|error| format!("{key}: {error}"))?;
+    let block = blocks.first().ok_or_else(wrong)?;
+    let found = match block.label.as_str() {
+        "CERTIFICATE" => Certificate::parse(&block.der)
+            .ok()
+            .map(|each| each.public_key().clone()),
+        _ => PublicKey::from_pem(&pem_text).ok(),
+    };
+    found.map(|key| (key.key_id(), time)).ok_or_else(wrong)
 }
