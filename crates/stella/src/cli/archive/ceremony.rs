@@ -40,13 +40,20 @@ pub(crate) struct CeremonyFlags {
     #[command(flatten)]
     place: Place,
 
-    /// Have no timestamp authority say when this was: an anchor reaches no further than the keys of its time last
-    #[arg(long)]
-    insecure_no_timestamp: bool,
+    #[command(flatten)]
+    clocks: ClockFlags,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whether someone says when it was.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ClockFlags {
+    /// Have no timestamp authority say when this was: an anchor reaches no further than the keys of its time last
+    #[arg(long)]
+    insecure_no_timestamp: bool,
 }
 
 /// The keys that sign an event.
@@ -58,7 +65,7 @@ pub(crate) struct SignerFlags {
 }
 
 /// Who says when it was.
-pub(super) struct Clocks {
+pub(in crate::cli) struct Clocks {
     /// None where no authority stamps.
     table: Option<Table>,
     nobody: Network,
@@ -68,7 +75,7 @@ pub(super) struct Clocks {
 
 impl Clocks {
     /// Returns the trusted root that knows the authorities.
-    fn root(&self) -> Option<&[u8]> {
+    pub(in crate::cli) fn root(&self) -> Option<&[u8]> {
         self.table
             .as_ref()
             .map(|table| &table.material.root_bytes[..])
@@ -88,7 +95,8 @@ impl Clocks {
         pins
     }
 
-    fn session(&self) -> Session<'_> {
+    /// Returns the sitting in which statements are stamped.
+    pub(in crate::cli) fn session(&self) -> Session<'_> {
         let transport: &dyn Transport = match &self.table {
             Some(table) => table.transport.as_ref(),
             None => &self.nobody,
@@ -106,19 +114,13 @@ impl Clocks {
     }
 }
 
-impl CeremonyFlags {
-    /// Opens a key for statements of the organisation.
-    pub(super) fn open(&self, reference: &str) -> Result<OrgKey, Failure> {
-        let signer = self.passphrase.open(reference, For::ItselfAlone)?;
-        Ok(OrgKey::new(signer))
-    }
-
-    pub(super) fn reason(&self) -> &str {
-        &self.reason
-    }
-
+impl ClockFlags {
     /// Reaches the authorities that stamp.
-    pub(super) async fn clocks(&self, context: &Context) -> Result<Clocks, Failure> {
+    pub(in crate::cli) async fn reach(
+        &self,
+        place: &Place,
+        context: &Context,
+    ) -> Result<Clocks, Failure> {
         if self.insecure_no_timestamp {
             return Ok(Clocks {
                 table: None,
@@ -127,7 +129,7 @@ impl CeremonyFlags {
                 trust: Trust::default(),
             });
         }
-        let (table, services) = reach(&self.place, None, context).await?;
+        let (table, services) = reach(place, None, context).await?;
         let timestamp_authorities = services.timestamp_authorities;
         if timestamp_authorities.is_empty() {
             return Err(Failure::usage("no timestamp authority is named by the signing config")
@@ -147,6 +149,23 @@ impl CeremonyFlags {
             table: Some(table),
             nobody: Network::default(),
         })
+    }
+}
+
+impl CeremonyFlags {
+    /// Opens a key for statements of the organisation.
+    pub(super) fn open(&self, reference: &str) -> Result<OrgKey, Failure> {
+        let signer = self.passphrase.open(reference, For::ItselfAlone)?;
+        Ok(OrgKey::new(signer))
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Reaches the authorities that stamp.
+    pub(super) async fn clocks(&self, context: &Context) -> Result<Clocks, Failure> {
+        self.clocks.reach(&self.place, context).await
     }
 
     /// Holds an event: the next keyset is changed, signed by these keys and new ones, judged and written.
@@ -214,7 +233,7 @@ impl CeremonyFlags {
 }
 
 /// Returns the present moment.
-pub(super) fn now() -> UnixTime {
+pub(in crate::cli) fn now() -> UnixTime {
     SystemClock.now()
 }
 
