@@ -16,4 +16,4 @@ pub mod stored;
 pub use ephemeral::EphemeralKey;
 pub use file::FileKey;
 pub use org::OrgKey;
-pub use signer::{KeyError, Signer};
+pub use signer::{Input, KeyError, Signer};

@@ -12,7 +12,7 @@ use faulty::Faulty;
 use stella_keys::device::DeviceKey;
 use stella_keys::device::uri::Uri;
 use stella_keys::device::words::FailureKind;
-use stella_keys::{KeyError, Signer as _};
+use stella_keys::{Input, KeyError, Signer as _};
 use zeroize::Zeroizing;
 
 /// More than are on their way at once.
@@ -43,7 +43,8 @@ fn sign(
     open.module = faulty.module().display().to_string();
     open.pin = Some(Zeroizing::new("1234".to_owned()));
     let key = DeviceKey::open_within(PATIENCE, &helper, open, false)?;
-    let signatures = key.sign_many(messages)?;
+    let inputs: Vec<Input<'_>> = messages.iter().map(|each| Input::Message(each)).collect();
+    let signatures = key.sign_many(&inputs)?;
     Ok((key, signatures))
 }
 

@@ -108,6 +108,43 @@ fn a_bundle_lies_beside_its_file_and_the_signature_where_that_was_asked_for() {
 }
 
 #[test]
+fn a_file_larger_than_memory_is_signed_by_its_digest() {
+    const SIZE: u64 = 200 << 20;
+    const MEMORY: u64 = 100 << 20;
+    let desk = desk();
+    let large = fs::File::create(desk.path("large")).unwrap();
+    large.set_len(SIZE).unwrap();
+    make_plain(&desk, "ecdsa-p256", "release");
+    let sign = ["sign-blob", "large", "--key", "release.key"];
+    let mut signing = desk.command(sign).spawn().unwrap();
+    let mut peak = 0;
+    while signing.try_wait().unwrap().is_none() {
+        peak = desk::peak_memory(signing.id())
+            .unwrap_or_default()
+            .max(peak);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(signing.wait().unwrap().success());
+    assert!((1..MEMORY).contains(&peak), "{peak}");
+    desk.run(["verify", "large", "--key", "release.pub"])
+        .ended(0);
+}
+
+#[test]
+fn standard_input_is_signed_by_every_kind_of_key() {
+    let desk = desk();
+    for algorithm in ["ecdsa-p256", "ed25519"] {
+        make_plain(&desk, algorithm, algorithm);
+        let (private, public) = (format!("{algorithm}.key"), format!("{algorithm}.pub"));
+        let sign = ["sign-blob", "-", "--bundle", "in.json", "--key", &private];
+        let input = fs::File::open(desk.path("app")).unwrap();
+        desk::finish(desk.command(sign).stdin(input)).ended(0);
+        let verify = ["verify", "app", "--bundle", "in.json", "--key", &public];
+        desk.run(verify).ended(0);
+    }
+}
+
+#[test]
 fn a_key_that_was_brought_along_signs_as_the_documents_say() {
     let desk = desk();
     if !has_openssl() {
