@@ -142,10 +142,9 @@ pub fn begin(folder: &Path) -> Result<(), KitError> {
     if !is_ours {
         put(folder, CONTENTS, BEGUN)?;
     }
-    for name in signature::signatures(folder)?
-        .iter()
-        .chain([&SUMS.to_owned()])
-    {
+    // The list goes first.
+    let names = [SUMS.to_owned()].into_iter();
+    for name in names.chain(signature::signatures(folder)?) {
         let path = folder.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -8,7 +8,7 @@ use std::path::Path;
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
-use stella_archive::history::{self, History, JudgedKit, KitSignatureError};
+use stella_archive::history::{self, History, HistoryError, JudgedKit, KitSignatureError};
 use stella_archive::statement::OrgStatement;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
@@ -73,10 +73,10 @@ impl Signers<'_> {
         let mut history = self.keysets.history();
         let root = self.root.and_then(|root| TrustedRoot::parse(root).ok());
         history.roots.extend(root);
-        if let Some(anchor) = self.keysets.anchor(Some(1)) {
-            let anchor = Anchor::Organisation(anchor);
-            judge(list, &bundles, &[], &history, &anchor, (self.session.now)())?;
-        }
+        let anchor = self.keysets.anchor(Some(1));
+        let anchor = anchor.ok_or_else(|| wrong(HistoryError::Anchor.into(), &[]))?;
+        let (anchor, now) = (Anchor::Organisation(anchor), (self.session.now)());
+        judge(list, &bundles, &[], &history, &anchor, now)?;
         let names = self.keys.iter().map(|key| {
             let id = hex::encode(key.public_key().key_id());
             format!("{SUMS}.{}{ENDING}", &id[..ID_DIGITS])
@@ -152,16 +152,19 @@ fn judge(
         &Falls::default(),
         now,
     );
-    judged.map_err(|error| {
-        let wrong = match &error {
-            KitSignatureError::Signature { error, .. } => error.bundle(),
-            _ => None,
-        };
-        KitError::Signature {
-            file: wrong.and_then(|index| names.get(index)).cloned(),
-            error: Box::new(error),
-        }
-    })
+    judged.map_err(|error| wrong(error, names))
+}
+
+/// Names the bundle that is wrong, where it is one of them.
+fn wrong(error: KitSignatureError, names: &[String]) -> KitError {
+    let bundle = match &error {
+        KitSignatureError::Signature { error, .. } => error.bundle(),
+        _ => None,
+    };
+    KitError::Signature {
+        file: bundle.and_then(|index| names.get(index)).cloned(),
+        error: Box::new(error),
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,6 @@ pub(crate) struct Args {
 
 /// A kit, and by what it is known.
 #[derive(Debug, clap::Args)]
-#[group(skip)]
 pub(super) struct WhichKit {
     /// The folder of the kit
     #[arg(value_name = "KIT")]
