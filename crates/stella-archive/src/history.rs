@@ -4,6 +4,7 @@
 //! proved elsewhere.
 
 mod existence;
+mod kit;
 mod signed;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::statement::{Earlier, KeyId, KeysetPin, Manifest, OrgStatement, OrgSta
 
 pub use existence::Existence;
 use existence::{Authorities, Clocks, Stamp};
+pub use kit::{JudgedKit, KitSignatureError, judge_kit};
 use signed::Signatures;
 pub use signed::{Document, SignatureError};
 
@@ -620,12 +622,16 @@ fn facts(
     let Some(keyset) = pinned(keysets, &statement.manifest.keyset) else {
         return Vec::new();
     };
-    let fact = |each: &OrgKeyEntry| SignatureFact {
-        key: each.clone(),
-        counts: match falls.counts_of(each, existed) {
+    let signers = keyset.keyset.signers();
+    signers.map(|each| fact(each, falls, existed)).collect()
+}
+
+fn fact(key: &OrgKeyEntry, falls: &Falls, existed: UnixTime) -> SignatureFact {
+    SignatureFact {
+        key: key.clone(),
+        counts: match falls.counts_of(key, existed) {
             true => Counts::Yes,
             false => Counts::FellBefore,
         },
-    };
-    keyset.keyset.signers().map(fact).collect()
+    }
 }

@@ -9,7 +9,12 @@ use std::path::Path;
 /// # Errors
 /// Of the kind `FileTooLarge` for a larger file; else what the system says.
 pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    read_from(File::open(path)?, limit)
+    let file = File::open(path)?;
+    // What is known to be too large is not read first. A device has no length.
+    if file.metadata()?.len() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(too_large(limit));
+    }
+    read_from(file, limit)
 }
 
 /// Reads at most `limit` bytes from what is open already, such as standard input.
@@ -21,10 +26,14 @@ pub fn read_from(source: impl io::Read, limit: usize) -> io::Result<Vec<u8>> {
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     source.take(most).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
-        let message = format!("larger than {limit} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        return Err(too_large(limit));
     }
     Ok(bytes)
+}
+
+fn too_large(limit: usize) -> io::Error {
+    let message = format!("larger than {limit} bytes");
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 /// Makes the names in a folder durable: a file's name is so only once its folder is.

@@ -165,6 +165,40 @@ impl KeysetFolder {
         &self.roots
     }
 
+    /// Returns what is to be judged of them.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.history_of(&self.documents)
+    }
+
+    fn history_of(&self, documents: &[Document]) -> History {
+        let roots = self.roots.iter();
+        History {
+            keysets: documents.to_vec(),
+            statements: Vec::new(),
+            roots: { roots }
+                .filter_map(|bytes| TrustedRoot::parse(bytes).ok())
+                .collect(),
+        }
+    }
+
+    /// Returns the folder's files, each with its path in it: keysets, signatures, trusted roots.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
+        let mut files = Vec::new();
+        for folder in ["keysets", "trust"] {
+            for path in files_in(&self.path.join(folder))? {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let bytes = file::read(&path, MAX_TRUSTED_ROOT);
+                let bytes = bytes.map_err(|error| io_error("read", &path, error))?;
+                files.push((format!("{folder}/{name}"), bytes));
+            }
+        }
+        Ok(files)
+    }
+
     /// Returns the keyset in force.
     ///
     /// # Errors
@@ -218,13 +252,7 @@ impl KeysetFolder {
         start: usize,
         now: UnixTime,
     ) -> Result<Vec<Existence>, HistoryError> {
-        let history = History {
-            keysets: documents.to_vec(),
-            statements: Vec::new(),
-            roots: { self.roots.iter() }
-                .filter_map(|bytes| TrustedRoot::parse(bytes).ok())
-                .collect(),
-        };
+        let history = self.history_of(documents);
         let digest = documents
             .get(start)
             .map(|each| Fingerprint::of(&each.bytes).sha256);

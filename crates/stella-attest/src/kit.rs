@@ -1,19 +1,27 @@
 //! An air-gap kit: a folder of files to be carried, named by one digest.
 //!
 //! `SHA256SUMS` lists every other file in the form of sha256sum(1), so that a machine without stella can check a kit too;
-//! its own SHA-256 is the kit's digest, which must come another way than the kit. It is written last: a folder without it
-//! is no kit. `kit.json` says what the files are.
+//! its own SHA-256 is the kit's digest, which must come another way than the kit, unless the organisation signs it. It is
+//! written last: a folder without it is no kit. `kit.json` says what the files are.
+
+mod error;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
+use stella_archive::anchor::Anchor;
+use stella_archive::history::JudgedKit;
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
+use stella_bundle::time::UnixTime;
 
 use crate::file;
+pub use error::KitError;
+pub use signature::{ORGANISATION, Signers};
 
 /// The file that lists all others.
 pub const SUMS: &str = "SHA256SUMS";
@@ -72,84 +80,35 @@ pub struct KitImage {
     pub digest: String,
 }
 
-/// Is called with the bytes hashed so far.
-pub type Watcher<'a> = &'a dyn Fn(u64);
-
-/// The ways in which a folder is no kit, or not the one that is meant.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KitError {
-    /// A file was changed.
-    #[error("{path} has the digest {found}, expected {expected}")]
-    Changed {
-        /// The file.
-        path: String,
-        /// What the list says.
-        expected: Digest,
-        /// What it is.
-        found: Digest,
-    },
-    /// The list of contents cannot be used.
-    #[error("{CONTENTS}: {0}")]
-    Contents(String),
-    /// A file or folder cannot be read or written.
-    #[error("cannot {action} {}: {error}", path.display())]
-    Io {
-        /// What was to be done, such as `read`.
-        action: &'static str,
-        /// Its path.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        error: io::Error,
-    },
-    /// A line of the list is none.
-    #[error(
-        "{SUMS}, line {line}: expected 64 hex digits in lower case, two spaces and a relative path"
-    )]
-    Line {
-        /// Its number, from 1 on.
-        line: usize,
-    },
-    /// A listed file is absent.
-    #[error("{path} is listed and not there")]
-    Missing {
-        /// The file.
-        path: String,
-    },
-    /// The folder has things in it that are of no kit.
-    #[error("{} is neither empty nor a kit", path.display())]
-    NotEmpty {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Something is neither file nor folder, or its name cannot be listed.
-    #[error("{path} is neither a file nor a folder, or has a name that no list can hold")]
-    Strange {
-        /// Its path.
-        path: String,
-    },
-    /// The folder has no list: nobody finished it.
-    #[error("{} is no kit, or one that was not finished: it has no {SUMS}", path.display())]
-    Unfinished {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A file is there and not listed.
-    #[error("{path} is there and not listed")]
-    Unlisted {
-        /// The file.
-        path: String,
-    },
-    /// It is another kit.
-    #[error("the kit has the digest {found}, expected {expected}")]
-    WrongKit {
-        /// The digest that came another way.
-        expected: Digest,
-        /// What it is.
-        found: Digest,
+/// By what a verifier knows a kit; it came another way than the kit.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<'a> {
+    /// By the digest of its list.
+    Digest(&'a Digest),
+    /// By the organisation that signed its list.
+    Signed {
+        /// Whom the verifier believes.
+        anchor: &'a Anchor,
+        /// The verifier's own time.
+        now: UnixTime,
     },
 }
+
+/// A kit that is the one that is meant, whole.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// What it holds.
+    pub contents: Contents,
+    /// Who signed it, where that was asked.
+    pub signed: Option<JudgedKit>,
+}
+
+/// The list of a kit's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List(Vec<u8>);
+
+/// Is called with the bytes hashed so far.
+pub type Watcher<'a> = &'a dyn Fn(u64);
 
 impl Contents {
     /// Returns the contents of a kit with a policy and nothing else yet.
@@ -183,13 +142,18 @@ pub fn begin(folder: &Path) -> Result<(), KitError> {
     if !is_ours {
         put(folder, CONTENTS, BEGUN)?;
     }
-    let sums = folder.join(SUMS);
-    match fs::remove_file(&sums) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", &sums)(error))
+    // The list goes first.
+    let names = [SUMS.to_owned()].into_iter();
+    for name in names.chain(signature::signatures(folder)?) {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &path)(error));
+            }
+            _ => {}
         }
-        _ => file::sync_folder(folder).map_err(failed("write", folder)),
     }
+    file::sync_folder(folder).map_err(failed("write", folder))
 }
 
 /// Says whether a folder is a kit, or was begun as one. Other people have lists of digests too.
@@ -224,16 +188,16 @@ pub fn put_from(folder: &Path, path: &str, mut source: impl io::Read) -> Result<
     file::sync_folder(parent).map_err(failed())
 }
 
-/// Finishes a kit: writes its contents, hashes every file and writes the list. Returns the kit's digest.
+/// Writes the contents of a kit, hashes every file and returns their list.
 ///
 /// # Errors
 /// `Unlisted` for a file that is none of the kit, `Missing` for one that should be; `Io`, `Strange`.
-pub fn seal(
+pub fn list(
     folder: &Path,
     contents: &Contents,
     files: &[String],
     watcher: Watcher<'_>,
-) -> Result<Digest, KitError> {
+) -> Result<List, KitError> {
     let json = serde_json::to_vec_pretty(contents).unwrap_or_default();
     put(folder, CONTENTS, &json)?;
     let found = files_below(folder)?;
@@ -251,41 +215,47 @@ pub fn seal(
         let digest = hash(&folder.join(path), &mut done, watcher)?;
         let _ = writeln!(text, "{}  {path}", digest.hex());
     }
-    // Whoever sees the list sees all of it.
-    let partial = format!("{SUMS}.partial");
-    put(folder, &partial, text.as_bytes())?;
-    let (from, to) = (folder.join(partial), folder.join(SUMS));
-    fs::rename(&from, &to).map_err(failed("write", &to))?;
-    file::sync_folder(folder).map_err(failed("write", &to))?;
-    Ok(DigestAlgorithm::Sha256.digest(text.as_bytes()))
+    Ok(List(text.into_bytes()))
 }
 
-/// Checks that a folder is the kit that `expected` names, whole, with nothing beside; returns what it holds.
+/// Finishes a kit: writes the bundles beside its list, and at last the list.
 ///
 /// # Errors
-/// Any [`KitError`].
-pub fn check(folder: &Path, expected: &Digest, watcher: Watcher<'_>) -> Result<Contents, KitError> {
-    // 1. The list is the one that was meant.
-    let sums = folder.join(SUMS);
-    let text = match file::read(&sums, MAX_LIST) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let path = folder.to_owned();
-            return Err(KitError::Unfinished { path });
-        }
-        read => read.map_err(failed("read", &sums))?,
-    };
-    let found = DigestAlgorithm::Sha256.digest(&text);
-    if found != *expected {
-        let expected = expected.clone();
-        return Err(KitError::WrongKit { expected, found });
+/// `Io`.
+pub fn seal(folder: &Path, list: &List, signatures: &[(String, Vec<u8>)]) -> Result<(), KitError> {
+    for (name, bytes) in signatures {
+        put(folder, name, bytes)?;
     }
-    // 2. The files are those of the list.
-    let listed = parse(&text)?;
+    // Whoever sees the list sees all of it.
+    let partial = format!("{SUMS}.partial");
+    put(folder, &partial, &list.0)?;
+    let (from, to) = (folder.join(partial), folder.join(SUMS));
+    fs::rename(&from, &to).map_err(failed("write", &to))?;
+    file::sync_folder(folder).map_err(failed("write", &to))
+}
+
+/// Checks that a folder is the kit that the verifier knows, whole, with nothing beside.
+///
+/// # Errors
+/// Any [`KitError`] but `NotEmpty` and `Sign`.
+pub fn check(folder: &Path, known: Known<'_>, watcher: Watcher<'_>) -> Result<Whole, KitError> {
+    // 1. The list is the one that was meant.
+    let list = List::read(folder)?;
+    let signed = match known {
+        Known::Digest(expected) => {
+            list.require_digest(expected)?;
+            None
+        }
+        Known::Signed { anchor, now } => {
+            Some(signature::require_signed(folder, &list, anchor, now)?)
+        }
+    };
+    // 2. The files are those of the list, and besides them there are but signatures of it.
+    let listed = parse(&list.0)?;
     let there = files_below(folder)?;
-    if let Some(path) = there
-        .iter()
-        .find(|path| *path != SUMS && !listed.contains_key(*path))
-    {
+    let is_known =
+        |path: &str| path == SUMS || listed.contains_key(path) || signature::is_signature(path);
+    if let Some(path) = there.iter().find(|path| !is_known(path)) {
         let path = path.clone();
         return Err(KitError::Unlisted { path });
     }
@@ -304,7 +274,42 @@ pub fn check(folder: &Path, expected: &Digest, watcher: Watcher<'_>) -> Result<C
         }
     }
     // 3. What they are.
-    read_contents(folder)
+    let contents = read_contents(folder)?;
+    Ok(Whole { contents, signed })
+}
+
+impl List {
+    fn read(folder: &Path) -> Result<Self, KitError> {
+        let sums = folder.join(SUMS);
+        match file::read(&sums, MAX_LIST) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let path = folder.to_owned();
+                Err(KitError::Unfinished { path })
+            }
+            read => read.map(Self).map_err(failed("read", &sums)),
+        }
+    }
+
+    /// Returns the bytes of `SHA256SUMS`.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the kit's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        DigestAlgorithm::Sha256.digest(&self.0)
+    }
+
+    fn require_digest(&self, expected: &Digest) -> Result<(), KitError> {
+        let found = self.digest();
+        if found != *expected {
+            let expected = expected.clone();
+            return Err(KitError::WrongKit { expected, found });
+        }
+        Ok(())
+    }
 }
 
 fn read_contents(folder: &Path) -> Result<Contents, KitError> {
@@ -424,17 +429,22 @@ mod tests {
         put(path, "images/org/app.tar", b"images").unwrap();
         let files = ["policy/policy.yaml", "images/org/app.tar"].map(str::to_owned);
         let contents = Contents::new("2026-01-02T03:04:05Z".into(), "0".into(), files[0].clone());
-        let digest = seal(path, &contents, &files, NOBODY).unwrap();
-        (folder, digest)
+        let list = list(path, &contents, &files, NOBODY).unwrap();
+        seal(path, &list, &[]).unwrap();
+        (folder, list.digest())
     }
 
     #[test]
     fn a_kit_is_whole_only_under_its_own_digest() {
         let (folder, digest) = kit();
-        let contents = check(folder.path(), &digest, NOBODY).unwrap();
-        assert_eq!(contents.policy, "policy/policy.yaml");
+        let whole = check(folder.path(), Known::Digest(&digest), NOBODY).unwrap();
+        assert_eq!(whole.contents.policy, "policy/policy.yaml");
+        // A signature that nobody asked for is no harm.
+        let signature = format!("{SUMS}.01abcdef.sigstore.json");
+        put(folder.path(), &signature, b"{}").unwrap();
+        check(folder.path(), Known::Digest(&digest), NOBODY).unwrap();
         let other = DigestAlgorithm::Sha256.digest(b"");
-        let refused = check(folder.path(), &other, NOBODY).unwrap_err();
+        let refused = check(folder.path(), Known::Digest(&other), NOBODY).unwrap_err();
         assert!(matches!(refused, KitError::WrongKit { .. }), "{refused}");
     }
 
@@ -495,7 +505,7 @@ mod tests {
         for (name, change, words) in changes {
             let (folder, digest) = kit();
             change(folder.path());
-            let refused = check(folder.path(), &digest, NOBODY)
+            let refused = check(folder.path(), Known::Digest(&digest), NOBODY)
                 .unwrap_err()
                 .to_string();
             assert!(refused.contains(words), "{name}: {refused}");
@@ -513,13 +523,16 @@ mod tests {
             assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"mine");
         }
         let (folder, digest) = kit();
+        let signature = format!("{SUMS}.01abcdef.sigstore.json");
+        put(folder.path(), &signature, b"{}").unwrap();
         begin(folder.path()).unwrap();
-        let refused = check(folder.path(), &digest, NOBODY).unwrap_err();
+        assert!(!folder.path().join(signature).exists());
+        let refused = check(folder.path(), Known::Digest(&digest), NOBODY).unwrap_err();
         assert!(matches!(refused, KitError::Unfinished { .. }), "{refused}");
         // What an earlier kit had and this one has not must go first.
         let contents = Contents::new("".into(), "".into(), "policy/policy.yaml".into());
         let files = ["policy/policy.yaml".to_owned()];
-        let refused = seal(folder.path(), &contents, &files, NOBODY).unwrap_err();
+        let refused = list(folder.path(), &contents, &files, NOBODY).unwrap_err();
         assert!(matches!(refused, KitError::Unlisted { .. }), "{refused}");
     }
 

@@ -18,7 +18,7 @@ use stella_bundle::verify::{
 use stella_client::error::ClientError;
 use stella_client::fulcio::CertificateDemands;
 use stella_client::oidc::IdentityToken;
-use stella_keys::{EphemeralKey, KeyError, Signer};
+use stella_keys::{EphemeralKey, Input, KeyError, Signer};
 
 use crate::session::{Session, Step};
 
@@ -54,6 +54,8 @@ pub enum SignError {
 pub enum Message<'a> {
     /// An artifact's bytes themselves.
     Artifact(&'a [u8]),
+    /// An artifact that may be larger than memory, by its digests; the key's own ([`Signer::prehash`]) must be among them.
+    Digests(&'a [Digest]),
     /// A statement, in a DSSE envelope.
     Statement(&'a Statement),
 }
@@ -166,13 +168,13 @@ async fn sign_each(
     };
 
     // 3. It signs each.
-    let to_be_signed: Vec<Cow<'_, [u8]>> =
-        messages.iter().map(|each| each.to_be_signed()).collect();
-    let each: Vec<&[u8]> = to_be_signed.iter().map(AsRef::as_ref).collect();
-    let signatures = key.sign_many(&each)?;
-    for (message, signature) in each.iter().zip(&signatures) {
+    let to_be_signed = messages.iter().map(|each| each.to_be_signed(details));
+    let to_be_signed = to_be_signed.collect::<Result<Vec<_>, _>>()?;
+    let inputs: Vec<Input<'_>> = to_be_signed.iter().map(ToBeSigned::input).collect();
+    let signatures = key.sign_many(&inputs)?;
+    for (each, signature) in to_be_signed.iter().zip(&signatures) {
         // A device or a service may do something else than it was asked for.
-        let verified = key.public_key().verify_as(details, message, signature);
+        let verified = each.verify(key.public_key(), details, signature);
         verified.map_err(|_| KeyError::WrongSignature)?;
     }
     (session.done)(Step::Signature);
@@ -244,7 +246,7 @@ async fn finish(
     signature: Vec<u8>,
 ) -> Result<Signed, SignError> {
     // 1. Others bear witness to it: at what time, and in the open.
-    let record = record(session, details, origin, message, &signature);
+    let record = record(session, details, origin, message, &signature)?;
     let (timestamps, entries) =
         tokio::try_join!(stamp(session, &signature), log(session, record.as_ref()))?;
     (session.done)(Step::Witnessed);
@@ -261,7 +263,7 @@ async fn finish(
         entries,
         timestamps,
         stamped: None,
-        content: message.to_content(details, signature),
+        content: message.to_content(details, signature)?,
     };
     let bytes = bundle.to_json()?;
     let verified = self_check(session, details, origin, message, &bytes)?;
@@ -280,39 +282,82 @@ fn record(
     origin: &Origin,
     message: Message<'_>,
     signature: &[u8],
-) -> Option<HashedRekord> {
-    let hash = details
-        .hash()
-        .filter(|_| !session.services.logs.is_empty())?;
-    Some(HashedRekord {
-        digest: hash.digest(&message.to_be_signed()),
+) -> Result<Option<HashedRekord>, KeyError> {
+    let hash = details.hash();
+    let Some(hash) = hash.filter(|_| !session.services.logs.is_empty()) else {
+        return Ok(None);
+    };
+    Ok(Some(HashedRekord {
+        digest: match message.to_be_signed(details)? {
+            ToBeSigned::Digest(digest) => digest.clone(),
+            ToBeSigned::Message(message) => hash.digest(&message),
+        },
         signature: signature.to_vec(),
         verifier: match origin {
             Origin::Certificate(leaf) => EntryVerifier::Certificate(leaf.clone()),
             Origin::Key(key) => EntryVerifier::PublicKey(key.spki().to_vec()),
         },
         details,
-    })
+    }))
 }
 
-impl<'a> Message<'a> {
-    fn to_be_signed(self) -> Cow<'a, [u8]> {
+/// What a key signs of a message: its digest where that is all that is known.
+enum ToBeSigned<'a> {
+    Digest(&'a Digest),
+    Message(Cow<'a, [u8]>),
+}
+
+impl ToBeSigned<'_> {
+    fn input(&self) -> Input<'_> {
         match self {
-            Self::Artifact(bytes) => Cow::Borrowed(bytes),
-            Self::Statement(statement) => Cow::Owned(envelope::pae(IN_TOTO, &statement.to_bytes())),
+            Self::Digest(digest) => Input::Digest(digest),
+            Self::Message(message) => Input::Message(message),
         }
     }
 
-    fn to_content(self, details: KeyDetails, signature: Vec<u8>) -> Content {
+    fn verify(
+        &self,
+        key: &PublicKey,
+        details: KeyDetails,
+        signature: &[u8],
+    ) -> Result<(), stella_bundle::key::KeyError> {
         match self {
-            Self::Artifact(bytes) => Content::Message {
-                // A hint; where the whole message is signed, it is that of the hash that everyone knows.
-                digest: Some(
-                    details
-                        .hash()
-                        .unwrap_or(DigestAlgorithm::Sha256)
-                        .digest(bytes),
-                ),
+            Self::Digest(digest) => key.verify_digest(details.scheme(), digest, signature),
+            Self::Message(message) => key.verify_as(details, message, signature),
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Returns what a key that signs so is given.
+    ///
+    /// # Errors
+    /// `WholeMessage` when the digest by the key's hash is not among those that are known, or no digest is enough.
+    fn to_be_signed(self, details: KeyDetails) -> Result<ToBeSigned<'a>, KeyError> {
+        Ok(match self {
+            Self::Artifact(bytes) => ToBeSigned::Message(Cow::Borrowed(bytes)),
+            Self::Digests(digests) => {
+                let is_asked = |each: &&Digest| details.hash() == Some(each.algorithm());
+                let digest = digests.iter().find(is_asked);
+                ToBeSigned::Digest(digest.ok_or(KeyError::WholeMessage)?)
+            }
+            Self::Statement(statement) => {
+                ToBeSigned::Message(Cow::Owned(envelope::pae(IN_TOTO, &statement.to_bytes())))
+            }
+        })
+    }
+
+    fn to_content(self, details: KeyDetails, signature: Vec<u8>) -> Result<Content, KeyError> {
+        Ok(match self {
+            Self::Artifact(_) | Self::Digests(_) => Content::Message {
+                digest: Some(match self.to_be_signed(details)? {
+                    ToBeSigned::Digest(digest) => digest.clone(),
+                    // A hint; where the whole message is signed, it is that of the hash that everyone knows.
+                    ToBeSigned::Message(bytes) => {
+                        let hash = details.hash().unwrap_or(DigestAlgorithm::Sha256);
+                        hash.digest(&bytes)
+                    }
+                }),
                 signature,
             },
             Self::Statement(statement) => Content::Envelope(Envelope {
@@ -324,7 +369,7 @@ impl<'a> Message<'a> {
                     keyid: String::new(),
                 }],
             }),
-        }
+        })
     }
 }
 
@@ -398,6 +443,7 @@ fn self_check(
     let digests: Vec<Digest>;
     let artifact = match message {
         Message::Artifact(bytes) => Artifact::Bytes(bytes),
+        Message::Digests(digests) => Artifact::Digests(digests),
         Message::Statement(statement) => {
             digests = subject(statement).unwrap_or_default();
             Artifact::Digests(&digests)

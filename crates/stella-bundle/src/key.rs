@@ -460,10 +460,12 @@ fn require_length(kind: KeyKind, length: usize) -> Result<(), KeyError> {
 }
 
 /// A SHA-512 digest that is already known, in the shape of a hasher: Ed25519ph asks for one.
-struct Prehashed([u8; 64]);
+pub struct Prehashed([u8; 64]);
 
 impl Prehashed {
-    fn from_digest(bytes: &[u8]) -> Option<Self> {
+    /// Returns none for anything but 64 bytes.
+    #[must_use]
+    pub fn from_digest(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 }

@@ -1,5 +1,6 @@
 //! Keys that live in memory only: one per signature, gone with the process.
 
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::key::{KeyDetails, PublicKey};
 
 use crate::private::PrivateKey;
@@ -31,6 +32,14 @@ impl Signer for EphemeralKey {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.0.sign(message)
+    }
+
+    fn prehash(&self) -> Option<DigestAlgorithm> {
+        self.0.details().hash()
+    }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, KeyError> {
+        self.0.sign_digest(digest)
     }
 
     fn prove_possession(&self, challenge: &[u8]) -> Result<Vec<u8>, KeyError> {
@@ -67,6 +76,31 @@ mod tests {
                     .is_err(),
                 "{details:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_digest_is_as_good_as_its_message_where_the_key_says_so() {
+        for details in [
+            KeyDetails::EcdsaP256Sha256,
+            KeyDetails::EcdsaP384Sha384,
+            KeyDetails::EcdsaP521Sha512,
+            KeyDetails::Ed25519,
+            KeyDetails::Ed25519Ph,
+            KeyDetails::MlDsa65,
+            KeyDetails::RsaPkcs1v15_2048Sha256,
+        ] {
+            let key = EphemeralKey::generate(details).unwrap();
+            for algorithm in DigestAlgorithm::ALL {
+                let signed = key.sign_digest(&algorithm.digest(b"message"));
+                if key.prehash() != Some(algorithm) {
+                    assert_eq!(signed, Err(KeyError::WholeMessage), "{details:?}");
+                    continue;
+                }
+                let public = key.public_key();
+                let verified = public.verify_as(details, b"message", &signed.unwrap());
+                assert_eq!(verified, Ok(()), "{details:?}");
+            }
         }
     }
 

@@ -18,4 +18,4 @@ pub use ephemeral::EphemeralKey;
 pub use file::FileKey;
 pub use org::OrgKey;
 pub use service::ServiceFailure;
-pub use signer::{KeyError, Signer};
+pub use signer::{Input, KeyError, Signer};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest as backend;
 use aws_lc_rs::encoding::{
     AsBigEndian as _, AsDer, Curve25519SeedBin, Pkcs8V1Der, PublicKeyX509Der,
 };
@@ -14,7 +15,8 @@ use aws_lc_rs::signature::{
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::Digest as _;
-use stella_bundle::key::{KeyDetails, PublicKey};
+use stella_bundle::digest::{Digest, DigestAlgorithm};
+use stella_bundle::key::{KeyDetails, Prehashed, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::signer::KeyError;
@@ -153,6 +155,40 @@ impl PrivateKey {
         }
     }
 
+    /// Signs a message of which only the digest is known.
+    ///
+    /// # Errors
+    /// `WholeMessage` for a digest by another hash than the key's, and for keys that have none; `Library`.
+    pub(crate) fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, KeyError> {
+        if self.details.hash() != Some(digest.algorithm()) {
+            return Err(KeyError::WholeMessage);
+        }
+        let library = |_| KeyError::Library;
+        let import = || backend::Digest::import_less_safe(digest.bytes(), algorithm(digest));
+        match &self.half {
+            Half::Ecdsa(pair) => {
+                let digest = import().map_err(library)?;
+                let signature = pair.sign_digest(&digest).map_err(library)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            Half::Ed25519Ph(key) => {
+                let digest =
+                    Prehashed::from_digest(digest.bytes()).ok_or(KeyError::WholeMessage)?;
+                let signature = key.sign_prehashed(digest, None);
+                let signature = signature.map_err(|_| KeyError::Library)?;
+                Ok(signature.to_bytes().to_vec())
+            }
+            Half::Rsa(pair) => {
+                let digest = import().map_err(library)?;
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
+                    .map_err(library)?;
+                Ok(signature)
+            }
+            Half::Ed25519(_) | Half::MlDsa(_) => Err(KeyError::WholeMessage),
+        }
+    }
+
     pub(crate) fn prove_possession(&self, challenge: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.half {
             // spec: RFC 8032 §5.1: both forms may share a key, for Ed25519ph's input begins with its own prefix.
@@ -205,6 +241,14 @@ impl fmt::Debug for PrivateKey {
             .debug_struct("PrivateKey")
             .field("details", &self.details)
             .finish_non_exhaustive()
+    }
+}
+
+fn algorithm(digest: &Digest) -> &'static backend::Algorithm {
+    match digest.algorithm() {
+        DigestAlgorithm::Sha256 => &backend::SHA256,
+        DigestAlgorithm::Sha384 => &backend::SHA384,
+        DigestAlgorithm::Sha512 => &backend::SHA512,
     }
 }
 

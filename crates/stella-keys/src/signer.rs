@@ -3,12 +3,22 @@
 use std::io;
 use std::path::PathBuf;
 
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::key::{KeyDetails, PublicKey};
 
 use crate::device::words::FailureKind;
 use crate::service::ServiceFailure;
 
-/// A private key that signs whole messages by one row of Sigstore's algorithm registry.
+/// What a key is given to sign.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// The digest of a message, which may be larger than memory, by [`Signer::prehash`].
+    Digest(&'a Digest),
+    /// The message itself.
+    Message(&'a [u8]),
+}
+
+/// A private key that signs messages by one row of Sigstore's algorithm registry.
 pub trait Signer: Send + Sync {
     /// Returns the public half.
     fn public_key(&self) -> &PublicKey;
@@ -22,12 +32,31 @@ pub trait Signer: Send + Sync {
     /// [`KeyError`], when the key cannot be used now.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
 
+    /// Returns the hash by which a message's digest is enough to sign it; none where the message itself is needed.
+    fn prehash(&self) -> Option<DigestAlgorithm> {
+        None
+    }
+
+    /// Signs a message of which only the digest is known; the signature is as that of [`sign`](Self::sign).
+    ///
+    /// # Errors
+    /// `WholeMessage` where a digest is not enough, or is by another hash than [`prehash`](Self::prehash) says; [`KeyError`],
+    /// when the key cannot be used now.
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, KeyError> {
+        let _ = digest;
+        Err(KeyError::WholeMessage)
+    }
+
     /// Signs several messages; the signatures come in their order. Devices do it faster than one by one.
     ///
     /// # Errors
     /// [`KeyError`], of the first that cannot be signed.
-    fn sign_many(&self, messages: &[&[u8]]) -> Result<Vec<Vec<u8>>, KeyError> {
-        messages.iter().map(|message| self.sign(message)).collect()
+    fn sign_many(&self, inputs: &[Input<'_>]) -> Result<Vec<Vec<u8>>, KeyError> {
+        let sign = |input: &Input<'_>| match input {
+            Input::Digest(digest) => self.sign_digest(digest),
+            Input::Message(message) => self.sign(message),
+        };
+        inputs.iter().map(sign).collect()
     }
 
     /// Signs a challenge of a certificate authority: as [`sign`](Self::sign), but pure Ed25519 where artifacts are
@@ -124,6 +153,9 @@ pub enum KeyError {
         /// What it says, or what happened; one line.
         message: String,
     },
+    /// The digest of a message is not enough for this key, or is by another hash than its own.
+    #[error("the key signs whole messages, or digests by another hash")]
+    WholeMessage,
     /// What the key gave does not verify by its own public half.
     #[error("the key gave a signature that its own public half does not verify")]
     WrongSignature,

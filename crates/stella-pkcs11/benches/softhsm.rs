@@ -18,9 +18,9 @@ use cryptoki::object::{Attribute, ObjectClass};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
 use stella_bundle::digest::DigestAlgorithm;
-use stella_keys::Signer as _;
 use stella_keys::device::DeviceKey;
 use stella_keys::device::words::Open;
+use stella_keys::{Input, Signer as _};
 use zeroize::Zeroizing;
 
 const CONFIGURATION: &str = "SOFTHSM2_CONF";
@@ -108,7 +108,8 @@ fn measure(module: &str) {
         let messages: Vec<[u8; 8]> = (0..COUNT as u64).map(u64::to_be_bytes).collect();
         let messages: Vec<&[u8]> = messages.iter().map(<[u8; 8]>::as_slice).collect();
         let start = Instant::now();
-        assert_eq!(key.sign_many(&messages).unwrap().len(), COUNT);
+        let inputs: Vec<Input<'_>> = messages.iter().map(|each| Input::Message(each)).collect();
+        assert_eq!(key.sign_many(&inputs).unwrap().len(), COUNT);
         let through = start.elapsed();
         let start = Instant::now();
         for message in &messages[..COUNT / 10] {

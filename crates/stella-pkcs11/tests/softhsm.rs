@@ -22,7 +22,7 @@ use stella_bundle::key::KeyDetails;
 use stella_keys::device::uri::Uri;
 use stella_keys::device::words::{FailureKind, Open};
 use stella_keys::device::{self, DeviceKey};
-use stella_keys::{KeyError, Signer as _};
+use stella_keys::{Input, KeyError, Signer as _};
 use zeroize::Zeroizing;
 
 const PIN: &str = "1234";
@@ -146,6 +146,12 @@ fn keys_of_every_kind_sign_and_openssl_verifies() {
             public
                 .verify_as(details, message.as_bytes(), &signature)
                 .unwrap();
+        }
+        // Where the digest is enough it does the same.
+        if let Some(hash) = key.prehash() {
+            let signature = key.sign_digest(&hash.digest(b"message")).unwrap();
+            let verified = key.public_key().verify_as(details, b"message", &signature);
+            verified.unwrap();
         }
         let signature = key.sign(b"message").unwrap();
         let write = |name: &str, bytes: &[u8]| {
@@ -298,7 +304,8 @@ fn thousands_of_signatures_leave_nothing_behind() {
     let sign = |many: usize| {
         let messages: Vec<[u8; 8]> = (0..many as u64).map(u64::to_be_bytes).collect();
         let messages: Vec<&[u8]> = messages.iter().map(<[u8; 8]>::as_slice).collect();
-        let signatures = key.sign_many(&messages).unwrap();
+        let inputs: Vec<Input<'_>> = messages.iter().map(|each| Input::Message(each)).collect();
+        let signatures = key.sign_many(&inputs).unwrap();
         // Each is the answer to its own request.
         for (message, signature) in messages.iter().zip(&signatures).step_by(97) {
             key.public_key().verify(message, signature).unwrap();

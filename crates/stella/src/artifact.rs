@@ -92,8 +92,14 @@ impl Artifact {
     }
 }
 
-/// Takes all digests in one reading, and the bytes where they are kept.
-fn digests_of(mut source: impl io::Read, keep: Keep) -> io::Result<(Vec<Digest>, Option<Vec<u8>>)> {
+/// Takes all digests in one reading, SHA-256 first, and the bytes where they are kept and are not too many.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn digests_of(
+    mut source: impl io::Read,
+    keep: Keep,
+) -> io::Result<(Vec<Digest>, Option<Vec<u8>>)> {
     let mut streams = DigestAlgorithm::ALL.map(DigestStream::new);
     let mut piece = vec![0; PIECE];
     let mut content = (keep == Keep::Content).then(Vec::new);

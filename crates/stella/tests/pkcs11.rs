@@ -10,6 +10,7 @@
 )]
 
 mod desk;
+mod matrix;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -59,7 +60,7 @@ impl Vault {
             "pkcs11-tool",
             &format!("--module {module} --login --pin {PIN} --keypairgen --key-type EC:prime256v1 --label org --id 01"),
         );
-        vault.desk.write("app", "an artifact");
+        matrix::lay(&vault.desk);
         Some(vault)
     }
 
@@ -186,6 +187,31 @@ fn a_key_in_the_device_seals_three_periods_that_verify_when_all_else_is_gone() {
             &said.out,
             &["statement 2", "L0 archived: 1", "L1 verified again: 1"],
         );
+    }
+}
+
+#[test]
+fn every_kind_of_key_in_a_device_signs_files_and_statements() {
+    let Some(vault) = Vault::open() else {
+        return;
+    };
+    for (kind, algorithm, id) in [
+        ("EC:prime256v1", "ecdsa-p256", "11"),
+        ("EC:secp384r1", "ecdsa-p384", "12"),
+        ("EC:secp521r1", "ecdsa-p521", "13"),
+        ("rsa:3072", "rsa-3072", "14"),
+        ("EC:edwards25519", "ed25519", "15"),
+    ] {
+        let module = vault.module;
+        let generate = format!(
+            "--module {module} --login --pin {PIN} --keypairgen --key-type {kind} --label {algorithm} --id {id}"
+        );
+        vault.tool("pkcs11-tool", &generate);
+        let key = format!("pkcs11:token=vault;object={algorithm}");
+        matrix::sign(algorithm, &key, |arguments| {
+            vault.run(PIN, arguments).ended(0);
+        });
+        matrix::is_verified(&vault.desk, algorithm, algorithm);
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod desk;
+mod matrix;
 
 use std::fs;
 use std::process::Command;
@@ -16,7 +17,7 @@ use desk::{Desk, Said, says};
 /// A desk with a file to sign and a passphrase in another.
 fn desk() -> Desk {
     let desk = Desk::new();
-    desk.write("app", "an artifact");
+    matrix::lay(&desk);
     desk.write("passphrase", "open sesame\n");
     desk
 }
@@ -31,6 +32,13 @@ fn make(desk: &Desk, algorithm: &str, name: &str) {
         name,
     ];
     run(desk, &arguments).ended(0);
+}
+
+/// Makes a key without a passphrase: to open one behind a passphrase takes long, as it should.
+fn make_plain(desk: &Desk, algorithm: &str, name: &str) {
+    let generate = ["key", "generate", "--algorithm", algorithm];
+    let how = ["--output", name, "--insecure-no-passphrase"];
+    desk.run([&generate[..], &how].concat()).ended(0);
 }
 
 /// Runs a command that is told the passphrase.
@@ -56,8 +64,9 @@ fn has_openssl() -> bool {
 }
 
 #[test]
-fn every_kind_of_key_signs_files_that_are_verified_here_and_by_openssl() {
+fn every_kind_of_key_signs_files_and_statements_that_are_verified_here_and_by_openssl() {
     let desk = desk();
+    has_openssl();
     for algorithm in [
         "ecdsa-p256",
         "ecdsa-p384",
@@ -66,41 +75,72 @@ fn every_kind_of_key_signs_files_that_are_verified_here_and_by_openssl() {
         "ml-dsa-65",
         "rsa-3072",
     ] {
-        make(&desk, algorithm, algorithm);
-        let (private, public) = (format!("{algorithm}.key"), format!("{algorithm}.pub"));
-        let sign = [
-            "sign-blob",
-            "app",
-            "--key",
-            &private,
-            "--output-signature",
-            "app.sig",
-        ];
-        let said = run(&desk, &sign).ended(0);
-        says(&said.out, &["signed app", "app.sigstore.json"]);
-        // No trust root was chosen, and none is needed.
-        desk.run(["verify", "app", "--key", &public]).ended(0);
-        desk.run(["verify-blob", "--key", &public, "app"]).ended(0);
+        make_plain(&desk, algorithm, algorithm);
+        let name = format!("a-{algorithm}");
+        let private = format!("{algorithm}.key");
+        matrix::sign(&name, &private, |arguments| {
+            desk.run(arguments).ended(0);
+        });
+        matrix::is_verified(&desk, algorithm, &name);
+        let (public, bundle) = (format!("{algorithm}.pub"), format!("{name}.blob.json"));
+        let known = ["--key", &public, "--bundle", &bundle];
+        desk.run(["verify-blob", "app"].iter().chain(&known))
+            .ended(0);
         let other = desk.write("other", "another artifact");
-        let bundle = ["--bundle", "app.sigstore.json"];
-        let verify = ["verify", &other, "--key", &public];
-        desk.run(verify.iter().chain(&bundle)).ended(12);
-        if !has_openssl() || algorithm == "ml-dsa-65" {
-            continue;
-        }
+        desk.run(["verify", &other].iter().chain(&known)).ended(12);
+    }
+}
+
+#[test]
+fn a_bundle_lies_beside_its_file_and_the_signature_where_that_was_asked_for() {
+    let desk = desk();
+    make(&desk, "ecdsa-p256", "release");
+    let sign = ["sign-blob", "app", "--key", "release.key"];
+    let more = ["--output-signature", "app.sig"];
+    let said = run(&desk, &[&sign[..], &more].concat()).ended(0);
+    says(&said.out, &["signed app", "app.sigstore.json"]);
+    desk.run(["verify", "app", "--key", "release.pub"]).ended(0);
+    if has_openssl() {
         openssl(&desk, "base64 -d -in app.sig -out app.raw -A");
-        let hash = match algorithm {
-            "ecdsa-p384" => "sha384",
-            "ecdsa-p521" => "sha512",
-            _ => "sha256",
-        };
-        let verify = match algorithm {
-            "ed25519" => {
-                format!("pkeyutl -verify -pubin -inkey {public} -rawin -in app -sigfile app.raw")
-            }
-            _ => format!("dgst -{hash} -verify {public} -signature app.raw app"),
-        };
-        assert!(openssl(&desk, &verify), "{algorithm}");
+        let verify = "dgst -sha256 -verify release.pub -signature app.raw app";
+        assert!(openssl(&desk, verify));
+    }
+}
+
+#[test]
+fn a_file_larger_than_memory_is_signed_by_its_digest() {
+    const SIZE: u64 = 200 << 20;
+    const MEMORY: u64 = 100 << 20;
+    let desk = desk();
+    let large = fs::File::create(desk.path("large")).unwrap();
+    large.set_len(SIZE).unwrap();
+    make_plain(&desk, "ecdsa-p256", "release");
+    let sign = ["sign-blob", "large", "--key", "release.key"];
+    let mut signing = desk.command(sign).spawn().unwrap();
+    let mut peak = 0;
+    while signing.try_wait().unwrap().is_none() {
+        peak = desk::peak_memory(signing.id())
+            .unwrap_or_default()
+            .max(peak);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(signing.wait().unwrap().success());
+    assert!((1..MEMORY).contains(&peak), "{peak}");
+    desk.run(["verify", "large", "--key", "release.pub"])
+        .ended(0);
+}
+
+#[test]
+fn standard_input_is_signed_by_every_kind_of_key() {
+    let desk = desk();
+    for algorithm in ["ecdsa-p256", "ed25519"] {
+        make_plain(&desk, algorithm, algorithm);
+        let (private, public) = (format!("{algorithm}.key"), format!("{algorithm}.pub"));
+        let sign = ["sign-blob", "-", "--bundle", "in.json", "--key", &private];
+        let input = fs::File::open(desk.path("app")).unwrap();
+        desk::finish(desk.command(sign).stdin(input)).ended(0);
+        let verify = ["verify", "app", "--bundle", "in.json", "--key", &public];
+        desk.run(verify).ended(0);
     }
 }
 
@@ -385,16 +425,20 @@ fn a_key_behind_a_program_signs_and_our_own_keys_are_behind_one_for_others() {
         "ml-dsa-65",
         "rsa-3072",
     ] {
-        make(&desk, algorithm, algorithm);
-        let key = format!("stella://{algorithm}.key");
-        run("open sesame", &["sign-blob", "app", "--key", &key]).ended(0);
-        desk.run(["verify", "app", "--key", &format!("{algorithm}.pub")])
-            .ended(0);
-        let public = run("open sesame", &["key", "public", "--key", &key]).ended(0);
-        assert_eq!(
-            public.out,
-            fs::read_to_string(desk.path(&format!("{algorithm}.pub"))).unwrap()
+        match algorithm {
+            "rsa-3072" => make(&desk, algorithm, algorithm),
+            _ => make_plain(&desk, algorithm, algorithm),
+        }
+        let (key, name) = (
+            format!("stella://{algorithm}.key"),
+            format!("a-{algorithm}"),
         );
+        matrix::sign(&name, &key, |arguments| {
+            run("open sesame", arguments).ended(0);
+        });
+        matrix::is_verified(&desk, algorithm, &name);
+        let read = |name: &str| fs::read_to_string(desk.path(&format!("{name}.pub"))).unwrap();
+        assert_eq!(read(&name), read(algorithm));
     }
     let said = run(
         "open barley",

@@ -84,6 +84,20 @@ pub enum SignatureError {
     TooLarge,
 }
 
+impl SignatureError {
+    /// Returns which bundle is wrong, from 0; none where it is none of them.
+    #[must_use]
+    pub const fn bundle(&self) -> Option<usize> {
+        match self {
+            Self::BadSignature { index }
+            | Self::Bundle { index, .. }
+            | Self::Key { index }
+            | Self::OfAnother { index } => Some(*index),
+            Self::Missing { .. } | Self::TooLarge => None,
+        }
+    }
+}
+
 /// A verified signature.
 pub(super) struct Signature {
     pub(super) key_id: [u8; 32],

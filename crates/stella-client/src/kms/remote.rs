@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use stella_bundle::key::{KeyDetails, PublicKey};
 use stella_keys::stored::details_for;
-use stella_keys::{KeyError, ServiceFailure, Signer};
+use stella_keys::{Input, KeyError, ServiceFailure, Signer};
 use tokio::sync::mpsc as queue;
 
 use super::{Driver, RemoteReference, Surroundings};
@@ -95,12 +95,20 @@ impl Signer for RemoteKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let mut signatures = self.sign_many(&[message])?;
+        let mut signatures = self.sign_as(self.details, &[message])?;
         Ok(signatures.swap_remove(0))
     }
 
-    fn sign_many(&self, messages: &[&[u8]]) -> Result<Vec<Vec<u8>>, KeyError> {
-        self.sign_as(self.details, messages)
+    fn sign_many(&self, inputs: &[Input<'_>]) -> Result<Vec<Vec<u8>>, KeyError> {
+        // Some services hash for themselves: they are given whole messages.
+        let mut messages = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Message(message) => messages.push(*message),
+                Input::Digest(_) => return Err(KeyError::WholeMessage),
+            }
+        }
+        self.sign_as(self.details, &messages)
     }
 
     fn prove_possession(&self, challenge: &[u8]) -> Result<Vec<u8>, KeyError> {

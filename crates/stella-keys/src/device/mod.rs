@@ -10,10 +10,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::key::{KeyDetails, PublicKey};
 use zeroize::Zeroizing;
 
-use crate::signer::{KeyError, Signer, one_line};
+use crate::signer::{Input, KeyError, Signer, one_line};
 use crate::stored::details_for;
 use words::{Answer, Attested, FailureKind, Listed, MAX_LINE, Open, Request, Sign};
 
@@ -101,20 +102,30 @@ impl Signer for DeviceKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let mut signatures = self.sign_many(&[message])?;
+        let mut signatures = self.sign_many(&[Input::Message(message)])?;
         Ok(signatures.swap_remove(0))
     }
 
-    fn sign_many(&self, messages: &[&[u8]]) -> Result<Vec<Vec<u8>>, KeyError> {
+    fn prehash(&self) -> Option<DigestAlgorithm> {
+        self.details.hash()
+    }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, KeyError> {
+        let mut signatures = self.sign_many(&[Input::Digest(digest)])?;
+        Ok(signatures.swap_remove(0))
+    }
+
+    fn sign_many(&self, inputs: &[Input<'_>]) -> Result<Vec<Vec<u8>>, KeyError> {
         // Digests are small, so that many fit into the pipe; a whole message may be larger than it.
         let at_once = match self.details.hash() {
             Some(_) => AT_ONCE,
             None => 1,
         };
         let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut signatures = Vec::with_capacity(messages.len());
-        for some in messages.chunks(at_once) {
-            let requests: Vec<Request> = some.iter().map(|each| self.request(each)).collect();
+        let mut signatures = Vec::with_capacity(inputs.len());
+        for some in inputs.chunks(at_once) {
+            let requests = some.iter().map(|each| self.request(*each));
+            let requests = requests.collect::<Result<Vec<_>, _>>()?;
             for answer in helper.ask_all(&requests)? {
                 match answer {
                     Answer::Signed(signature) => signatures.push(signature),
@@ -127,15 +138,19 @@ impl Signer for DeviceKey {
 }
 
 impl DeviceKey {
-    fn request(&self, message: &[u8]) -> Request {
-        let input = match self.details.hash() {
-            Some(hash) => hash.digest(message).bytes().to_vec(),
-            None => message.to_vec(),
+    fn request(&self, input: Input<'_>) -> Result<Request, KeyError> {
+        let input = match (input, self.details.hash()) {
+            (Input::Message(message), Some(hash)) => hash.digest(message).bytes().to_vec(),
+            (Input::Message(message), None) => message.to_vec(),
+            (Input::Digest(digest), Some(hash)) if digest.algorithm() == hash => {
+                digest.bytes().to_vec()
+            }
+            (Input::Digest(_), _) => return Err(KeyError::WholeMessage),
         };
-        Request::Sign(Sign {
+        Ok(Request::Sign(Sign {
             details: self.details.name().to_owned(),
             input,
-        })
+        }))
     }
 }
 

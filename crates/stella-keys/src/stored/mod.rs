@@ -6,6 +6,7 @@ mod openssh;
 mod text;
 
 use stella_bundle::asn1::{self, tag};
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::key::{
     EC_PUBLIC_KEY, ED25519, KeyDetails, KeyKind, ML_DSA_44, ML_DSA_65, ML_DSA_87, PublicKey,
     RSA_ENCRYPTION, SECP256R1, SECP384R1, SECP521R1,
@@ -127,6 +128,14 @@ impl Signer for SoftwareKey {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.0.sign(message)
+    }
+
+    fn prehash(&self) -> Option<DigestAlgorithm> {
+        self.0.details().hash()
+    }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, KeyError> {
+        self.0.sign_digest(digest)
     }
 
     fn prove_possession(&self, challenge: &[u8]) -> Result<Vec<u8>, KeyError> {

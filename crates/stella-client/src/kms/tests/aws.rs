@@ -8,6 +8,7 @@ use stella_bundle::json::{decode_base64, encode_base64};
 
 use super::*;
 use crate::scripted::status;
+use stella_keys::Input;
 
 const VARIABLES: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -272,7 +273,8 @@ fn many_messages_get_their_signatures_in_their_order() {
     let (remote, public) = open(KeyDetails::EcdsaP256Sha256, Flaw::None).unwrap();
     let messages: Vec<[u8; 2]> = (0..100_u16).map(u16::to_be_bytes).collect();
     let messages: Vec<&[u8]> = messages.iter().map(<[u8; 2]>::as_slice).collect();
-    let signatures = remote.sign_many(&messages).unwrap();
+    let inputs: Vec<_> = messages.iter().map(|each| Input::Message(each)).collect();
+    let signatures = remote.sign_many(&inputs).unwrap();
     assert_eq!(signatures.len(), messages.len());
     for (message, signature) in messages.iter().zip(&signatures) {
         public.verify(message, signature).unwrap();
@@ -422,6 +424,6 @@ fn eight_requests_are_under_way_at_once_and_no_more() {
     };
     let surroundings = surroundings(&VARIABLES, Arc::new(busy));
     let remote = RemoteKey::open(&reference(KEY), surroundings, false).unwrap();
-    remote.sign_many(&[b"x".as_slice(); 30]).unwrap();
+    remote.sign_many(&[Input::Message(b"x"); 30]).unwrap();
     assert_eq!(most.load(Ordering::SeqCst), 8);
 }

@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use stella_attest::kit::{self, Contents, ImageSet, KitImage};
+use stella_archive::anchor::Anchor;
+use stella_archive::history::JudgedKit;
+use stella_attest::kit::{self, Contents, ImageSet, KitImage, Known, Whole};
 use stella_attest::layout::Layout;
 use stella_attest::storage::Storage;
 use stella_attest::verify::Gate;
 use stella_bundle::digest::Digest;
 use stella_bundle::identity::escape;
 
-use super::{hashing, of_kit};
+use super::{hashing, of_kit, organisation};
 use crate::cli::Context;
+use crate::cli::archive::ceremony;
 use crate::cli::gate::{self, Origin, TrustFlags};
 use crate::cli::mirror::{border, of_layout, of_storage};
 use crate::exit::{self, Failure};
@@ -21,9 +24,13 @@ use crate::trust::TrustMaterial;
 /// Check that a kit is the one that is meant, whole, and that its images pass the policy
 ///
 /// Use a stella that is there already: the one in the kit is as trustworthy as the kit, which is what is to be found out.
-/// With the digest, the kit's policy and trust root are those of who packed it. Where a policy of your own counts, name
-/// it. No network is used.
+/// A kit is known by its digest, or by the organisation that signed it; either way its policy and trust root are those of who
+/// packed it. Where a policy of your own counts, name it. No network is used.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stella airgap check kit --digest sha256:…
+  stella airgap check kit --anchor org.anchor                 signed by the organisation")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) which: WhichKit,
@@ -41,8 +48,13 @@ pub(super) struct WhichKit {
     pub(super) folder: PathBuf,
 
     /// The kit's digest, as `stella airgap pack` printed it, brought another way than the kit: sha256:HEX
-    #[arg(long, value_name = "DIGEST")]
-    digest: String,
+    #[arg(long, value_name = "DIGEST", required_unless_present = "anchor")]
+    digest: Option<String>,
+
+    /// The anchor of the organisation that signed the kit (`org.anchor`), or its public key alone, brought another way than the
+    /// kit
+    #[arg(long, value_name = "FILE", conflicts_with = "digest")]
+    anchor: Option<PathBuf>,
 
     /// Judge by this policy instead of the kit's
     #[arg(long, value_name = "FILE")]
@@ -53,6 +65,7 @@ pub(super) struct WhichKit {
 pub(super) struct Checked {
     pub(super) contents: Contents,
     pub(super) rows: Vec<Row>,
+    signed: Option<JudgedKit>,
 }
 
 /// An image, and whether it passes.
@@ -66,8 +79,15 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     let checked = check(context, &args.which).await?;
     let code = checked.tell();
     if args.json {
-        terminal::say_json(&json!({"images": checked.rows(), "code": code}));
+        terminal::say_json(&json!({
+            "images": checked.rows(),
+            "signed": checked.signed(),
+            "code": code,
+        }));
     } else {
+        if let Some(signed) = &checked.signed {
+            organisation::say(signed);
+        }
         for row in &checked.rows {
             let word = match row.failure {
                 None => "passes",
@@ -82,16 +102,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
 /// Checks files first: nothing of a kit is read as something before all of it is known to be what was packed.
 pub(super) async fn check(context: &Context, which: &WhichKit) -> Result<Checked, Failure> {
     let folder = which.folder.as_path();
-    let digest = Digest::parse(&which.digest).ok_or_else(|| {
-        Failure::usage(format!(
-            "--digest {:?} is not sha256: and 64 hex digits",
-            which.digest
-        ))
-    })?;
     // 1. The files.
-    let contents = kit::check(folder, &digest, &hashing()).map_err(of_kit)?;
-    terminal::clear();
-    // 2. Whom to believe: the kit's trust root, for the digest names that too.
+    let Whole { contents, signed } = which.require_known()?;
+    // 2. Whom to believe: the kit's trust root, for the list names that too.
     let policy = match &which.policy {
         Some(path) => gate::read_policy(path)?,
         None => gate::read_policy(&folder.join(&contents.policy))?,
@@ -117,7 +130,45 @@ pub(super) async fn check(context: &Context, which: &WhichKit) -> Result<Checked
             });
         }
     }
-    Ok(Checked { contents, rows })
+    Ok(Checked {
+        contents,
+        rows,
+        signed,
+    })
+}
+
+impl WhichKit {
+    /// Requires that the kit is the one that is known, whole.
+    fn require_known(&self) -> Result<Whole, Failure> {
+        let Some(path) = &self.anchor else {
+            let digest = self.digest.as_deref().unwrap_or_default();
+            let digest = Digest::parse(digest).ok_or_else(|| {
+                Failure::usage(format!(
+                    "--digest {digest:?} is not sha256: and 64 hex digits"
+                ))
+            })?;
+            return self.check(Known::Digest(&digest));
+        };
+        let anchor = organisation::read_anchor(path)?;
+        let now = ceremony::now();
+        let whole = self.check(Known::Signed {
+            anchor: &anchor,
+            now,
+        })?;
+        if let (Some(signed), Anchor::Key(_)) = (&whole.signed, &anchor) {
+            let keyset = signed.keyset;
+            terminal::tell(&format!(
+                "note: one key alone says nothing of what happened to keys; an anchor does. The kit says that keyset {keyset} is the newest"
+            ));
+        }
+        Ok(whole)
+    }
+
+    fn check(&self, known: Known<'_>) -> Result<Whole, Failure> {
+        let whole = kit::check(&self.folder, known, &hashing()).map_err(of_kit)?;
+        terminal::clear();
+        Ok(whole)
+    }
 }
 
 async fn judge(
@@ -157,6 +208,11 @@ impl Checked {
             .map(|(_, failure)| failure.code)
             .next()
             .unwrap_or(exit::OK)
+    }
+
+    /// Says for programs who signed the kit; null where it is known by its digest.
+    pub(super) fn signed(&self) -> Option<Value> {
+        self.signed.as_ref().map(organisation::to_json)
     }
 
     pub(super) fn rows(&self) -> Vec<Value> {

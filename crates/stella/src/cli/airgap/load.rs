@@ -19,6 +19,7 @@ use crate::terminal;
 #[command(after_help = "\
 Examples:
   stella airgap load kit registry.inside --digest sha256:…
+  stella airgap load kit registry.inside --anchor org.anchor
   stella airgap load kit registry.inside/mirror --digest sha256:…     org/app becomes mirror/org/app")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -81,7 +82,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     }
     if args.json {
         let rows = checked.rows();
-        terminal::say_json(&json!({"images": rows, "bytes": all.bytes, "code": code}));
+        let signed = checked.signed();
+        terminal::say_json(
+            &json!({"images": rows, "signed": signed, "bytes": all.bytes, "code": code}),
+        );
     } else {
         terminal::say(&format!(
             "{} images, {} transferred",

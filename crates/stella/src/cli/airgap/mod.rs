@@ -3,6 +3,7 @@
 mod check;
 mod guide;
 mod load;
+mod organisation;
 mod pack;
 
 use std::cell::Cell;
@@ -56,6 +57,10 @@ fn of_kit(error: KitError) -> Failure {
         }
         KitError::WrongKit { .. } => Failure::new(exit::SIGNATURE, message)
             .hint("compare with the digest that `stella airgap pack` printed, which comes another way than the kit"),
+        KitError::Signature { .. } | KitError::Keysets(_) => Failure::new(exit::SIGNATURE, message)
+            .hint("look whether the anchor is that of whoever packs kits for you; else the kit is not what they signed, and nothing of it is to be used"),
+        KitError::Unsigned { .. } => Failure::new(exit::SIGNATURE, message)
+            .hint("have it packed with --org-key, or check it by --digest, which comes another way than the kit"),
         KitError::Strange { .. } | KitError::Line { .. } | KitError::Contents(_) => {
             Failure::new(exit::SIGNATURE, message)
         }

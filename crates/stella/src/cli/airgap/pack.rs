@@ -12,6 +12,7 @@ use stella_bundle::digest::Digest;
 use stella_server::{Clock as _, SystemClock};
 use stella_wire::registry::Reference;
 
+use super::organisation::{OrgFlags, Organisation};
 use super::{guide, hashing, of_kit};
 use crate::cli::Context;
 use crate::cli::gate::{self, Origin, PolicyFiles, TrustFlags};
@@ -32,14 +33,16 @@ const GUIDE: &str = "README.md";
 /// Put images, their verdicts, policy, trust root and this program into one folder
 ///
 /// Only images that the policy lets pass go in; when one does not, there is no kit. The digest that is printed at the end
-/// names the whole kit: tell it to the other side another way than the kit. A folder of an earlier kit gets only what it
-/// lacks.
+/// names the whole kit: tell it to the other side another way than the kit. With the organisation's keys it is signed as well,
+/// and whoever has the anchor needs no digest. A folder of an earlier kit gets only what it lacks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   stella airgap pack registry.example/org/app:v1 --policy policy.yaml --output kit
   stella airgap pack ./images registry.example/org/db --policy policy.yaml --output kit \\
-      --binary dist/stella-arm64")]
+      --binary dist/stella-arm64
+  stella airgap pack registry.example/org/app:v1 --policy policy.yaml --output kit \\
+      --org-key 'pkcs11:token=org;object=archive' --org-key file:pq.key --keysets org")]
 pub(crate) struct Args {
     /// What to take: a repository (every tag), REGISTRY/REPO:TAG, oci:DIR, oci-archive:FILE or a path
     #[arg(required = true, value_name = "SOURCE")]
@@ -62,6 +65,9 @@ pub(crate) struct Args {
     no_binary: bool,
 
     #[command(flatten)]
+    organisation: OrgFlags,
+
+    #[command(flatten)]
     trust: TrustFlags,
 
     #[command(flatten)]
@@ -77,6 +83,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         let source = place::open(source, Purpose::Read, &registries)?;
         args.flags.names(&source).await?;
     }
+    let organisation = &args.organisation;
+    let organisation = organisation.open(&args.trust.to_place(), context).await?;
     // 2. From here to the end the folder is no kit.
     let folder = &args.output;
     kit::begin(folder).map_err(of_kit)?;
@@ -93,12 +101,24 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         kit.add_trust(material)?;
     }
     kit.add_programs(args)?;
-    let guide = guide::write(&kit.contents, trust.as_ref());
+    if let Some(organisation) = &organisation {
+        kit.add_organisation(organisation)?;
+    }
+    let signed = match organisation {
+        Some(_) => guide::Signed::Yes,
+        None => guide::Signed::No,
+    };
+    let guide = guide::write(&kit.contents, trust.as_ref(), signed);
     kit.put(GUIDE, guide.as_bytes())?;
-    // 3. All of it under one digest.
-    let digest = kit::seal(folder, &kit.contents, &kit.files, &hashing()).map_err(of_kit)?;
+    // 3. All of it under one digest, signed where somebody signs.
+    let list = kit::list(folder, &kit.contents, &kit.files, &hashing()).map_err(of_kit)?;
+    let signatures = match &organisation {
+        Some(organisation) => organisation.sign(&list).await?,
+        None => Vec::new(),
+    };
+    kit::seal(folder, &list, &signatures).map_err(of_kit)?;
     terminal::clear();
-    report(args, &kit, &images, &digest);
+    report(args, &kit, &images, &list.digest(), &signatures);
     Ok(exit::OK)
 }
 
@@ -197,6 +217,13 @@ impl<'a> Kit<'a> {
         self.put(TRUSTED_ROOT, &material.root_bytes)
     }
 
+    fn add_organisation(&mut self, organisation: &Organisation) -> Result<(), Failure> {
+        for (path, bytes) in organisation.files()? {
+            self.put(&path, &bytes)?;
+        }
+        Ok(())
+    }
+
     fn add_programs(&mut self, args: &Args) -> Result<(), Failure> {
         let mut programs = args.binary.clone();
         if programs.is_empty() && !args.no_binary {
@@ -265,7 +292,14 @@ fn repository_of(source: &str) -> String {
     }
 }
 
-fn report(args: &Args, kit: &Kit<'_>, images: &Summary, digest: &Digest) {
+fn report(
+    args: &Args,
+    kit: &Kit<'_>,
+    images: &Summary,
+    digest: &Digest,
+    signatures: &[(String, Vec<u8>)],
+) {
+    let names: Vec<&str> = signatures.iter().map(|(name, _)| name.as_str()).collect();
     let folder = args.output.display();
     if args.flags.json {
         let contents = serde_json::to_value(&kit.contents).unwrap_or_default();
@@ -273,6 +307,7 @@ fn report(args: &Args, kit: &Kit<'_>, images: &Summary, digest: &Digest) {
             "kit": folder.to_string(),
             "digest": digest.to_string(),
             "bytes": images.bytes,
+            "signatures": names,
             "contents": contents,
         }));
         return;
@@ -288,7 +323,15 @@ fn report(args: &Args, kit: &Kit<'_>, images: &Summary, digest: &Digest) {
         kit.contents.programs.len(),
     ));
     terminal::say(&format!("digest {digest}"));
-    terminal::tell(
-        "tell this digest to the other side another way than the kit; there: stella airgap check KIT --digest DIGEST",
-    );
+    for name in &names {
+        terminal::say(&format!("signed {name}"));
+    }
+    terminal::tell(match names.is_empty() {
+        true => {
+            "tell this digest to the other side another way than the kit; there: stella airgap check KIT --digest DIGEST"
+        }
+        false => {
+            "whoever has the anchor needs nothing else; there: stella airgap check KIT --anchor org.anchor"
+        }
+    });
 }

@@ -29,16 +29,28 @@ const SOON: Duration = Duration::from_secs(180 * 86_400);
 
 /// How keys are opened, and who says when they signed.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ClockFlags {
+pub(crate) struct SealFlags {
     #[command(flatten)]
     passphrase: PassphraseFlags,
 
     #[command(flatten)]
     place: Place,
 
-    /// Have no timestamp authority say when this was: an anchor reaches no further than the keys of its time last
-    #[arg(long)]
-    insecure_no_timestamp: bool,
+    #[command(flatten)]
+    clocks: ClockFlags,
+}
+
+impl SealFlags {
+    /// Opens a key for statements of the organisation.
+    pub(super) fn open(&self, reference: &str) -> Result<OrgKey, Failure> {
+        let signer = self.passphrase.open(reference, For::ItselfAlone)?;
+        Ok(OrgKey::new(signer))
+    }
+
+    /// Reaches the authorities that stamp.
+    pub(super) async fn clocks(&self, context: &Context) -> Result<Clocks, Failure> {
+        self.clocks.reach(&self.place, context).await
+    }
 }
 
 /// What every ceremony needs.
@@ -53,11 +65,19 @@ pub(crate) struct CeremonyFlags {
     reason: String,
 
     #[command(flatten)]
-    pub(super) clocks: ClockFlags,
+    pub(super) clocks: SealFlags,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whether someone says when it was.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ClockFlags {
+    /// Have no timestamp authority say when this was: an anchor reaches no further than the keys of its time last
+    #[arg(long)]
+    insecure_no_timestamp: bool,
 }
 
 /// The keys that sign an event.
@@ -69,7 +89,7 @@ pub(crate) struct SignerFlags {
 }
 
 /// Who says when it was.
-pub(super) struct Clocks {
+pub(in crate::cli) struct Clocks {
     /// None where no authority stamps.
     pub(super) table: Option<Table>,
     nobody: Network,
@@ -79,7 +99,7 @@ pub(super) struct Clocks {
 
 impl Clocks {
     /// Returns the trusted root that knows the authorities.
-    fn root(&self) -> Option<&[u8]> {
+    pub(in crate::cli) fn root(&self) -> Option<&[u8]> {
         self.table
             .as_ref()
             .map(|table| &table.material.root_bytes[..])
@@ -100,7 +120,7 @@ impl Clocks {
     }
 
     /// Returns the sitting for an event: it is stamped.
-    fn session(&self) -> Session<'_> {
+    pub(in crate::cli) fn session(&self) -> Session<'_> {
         let mut session = self.session_with_logs();
         session.services.logs.clear();
         session
@@ -126,14 +146,12 @@ impl Clocks {
 }
 
 impl ClockFlags {
-    /// Opens a key for statements of the organisation.
-    pub(super) fn open(&self, reference: &str) -> Result<OrgKey, Failure> {
-        let signer = self.passphrase.open(reference, For::ItselfAlone)?;
-        Ok(OrgKey::new(signer))
-    }
-
     /// Reaches the authorities that stamp.
-    pub(super) async fn clocks(&self, context: &Context) -> Result<Clocks, Failure> {
+    pub(in crate::cli) async fn reach(
+        &self,
+        place: &Place,
+        context: &Context,
+    ) -> Result<Clocks, Failure> {
         if self.insecure_no_timestamp {
             return Ok(Clocks {
                 table: None,
@@ -142,7 +160,7 @@ impl ClockFlags {
                 trust: Trust::default(),
             });
         }
-        let (table, services) = reach(&self.place, None, context).await?;
+        let (table, services) = reach(place, None, context).await?;
         let timestamp_authorities = services.timestamp_authorities;
         if timestamp_authorities.is_empty() {
             return Err(Failure::usage("no timestamp authority is named by the signing config")
@@ -256,7 +274,7 @@ pub(crate) fn warn(folder: &KeysetFolder) -> Result<(), Failure> {
 }
 
 /// Returns the present moment.
-pub(super) fn now() -> UnixTime {
+pub(in crate::cli) fn now() -> UnixTime {
     SystemClock.now()
 }
 

@@ -1,7 +1,7 @@
 //! `stella archive`: evidence that outlives certificates, logs and algorithms.
 
 mod anchor;
-mod ceremony;
+pub(super) mod ceremony;
 mod extract;
 pub(super) mod keyset;
 mod place;

@@ -24,7 +24,7 @@ use stella_bundle::key::PublicKey;
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{IdentityRule, KeyRule, ManagedKey, Policy};
 
-use super::ceremony::{self, ClockFlags, now};
+use super::ceremony::{self, SealFlags, now};
 use super::place::{self, failure};
 use crate::cli::Context;
 use crate::cli::mirror::place::Purpose;
@@ -146,7 +146,7 @@ pub(super) struct JobFlags {
     threads: Option<NonZeroUsize>,
 
     #[command(flatten)]
-    clocks: ClockFlags,
+    clocks: SealFlags,
 
     #[command(flatten)]
     registry: RegistryFlags,

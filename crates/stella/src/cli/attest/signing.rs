@@ -3,6 +3,7 @@
 use stella_attest::session::{Services, Session};
 use stella_attest::sign::Signatory;
 use stella_bundle::certificate::Certificate;
+use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::key::KeyDetails;
 use stella_bundle::verify::{SctRule, Trust};
 use stella_client::network::Network;
@@ -227,6 +228,14 @@ impl Prepared {
             (Some(key), None) => Ok(Signatory::Managed { key }),
             (None, Some(token)) => Ok(Signatory::Keyless { token, algorithm }),
             (None, None) => Err(Failure::usage("neither a key nor a token to sign with")),
+        }
+    }
+
+    /// Returns the hash by which the digest of an artifact is enough to sign it; none where its bytes are needed.
+    pub(in crate::cli) fn prehash(&self) -> Option<DigestAlgorithm> {
+        match &self.key {
+            Some(key) => key.prehash(),
+            None => self.algorithm.hash(),
         }
     }
 

@@ -3,16 +3,19 @@
 pub(super) mod attest;
 pub(super) mod sign;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use stella_attest::sign::Signed;
+use stella_attest::sign::{Message, Signed};
+use stella_bundle::digest::{Digest, DigestAlgorithm};
 
+use crate::artifact::{Keep, STDIN, digests_of};
 use crate::exit::{self, Failure};
 use crate::terminal;
 
-/// Larger files are not signed: some keys sign the whole message, which is held in memory.
-const MAX_BLOB: usize = 4 << 30;
+/// Larger files are not signed by a key that signs whole messages, for those are held in memory.
+const MAX_WHOLE: usize = 4 << 30;
 
 /// What a bundle's name ends in, beside its file.
 const ENDING: &str = ".sigstore.json";
@@ -21,7 +24,7 @@ const ENDING: &str = ".sigstore.json";
 fn bundle_path(file: &str, given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     match given {
         Some(path) => Ok(path.clone()),
-        None if file == crate::artifact::STDIN => Err(Failure::usage(
+        None if file == STDIN => Err(Failure::usage(
             "what is read from standard input has no place beside it",
         )
         .hint("name a file for the bundle with --bundle FILE")),
@@ -76,12 +79,64 @@ fn write(path: &Path, signed: &Signed) -> Result<(), Failure> {
     fs::write(path, &signed.bytes).map_err(|error| Failure::io("write", path, &error))
 }
 
-fn read(file: &str) -> Result<Vec<u8>, Failure> {
-    let read = match file {
-        crate::artifact::STDIN => stella_attest::file::read_from(std::io::stdin(), MAX_BLOB),
-        _ => stella_attest::file::read(Path::new(file), MAX_BLOB),
-    };
-    read.map_err(|error| {
-        Failure::new(exit::NO_ARTIFACT, format!("cannot read {file}: {error}")).page("no-artifact")
-    })
+/// A file that is to be signed: by its digests, and its bytes where the key asks for them.
+struct Blob<'a> {
+    file: &'a str,
+    /// SHA-256 first.
+    digests: Vec<Digest>,
+    content: Option<Vec<u8>>,
+}
+
+impl<'a> Blob<'a> {
+    /// Takes the digests of a file, which may be larger than memory. Standard input comes once, so that it is kept.
+    fn read(file: &'a str) -> Result<Self, Failure> {
+        let read = match file {
+            STDIN => digests_of(io::stdin().lock(), Keep::Content),
+            _ => File::open(file).and_then(|open| digests_of(open, Keep::Digests)),
+        };
+        let (digests, content) = read.map_err(|error| unreadable(file, &error))?;
+        Ok(Self {
+            file,
+            digests,
+            content,
+        })
+    }
+
+    /// Takes the bytes too: some keys sign whole messages.
+    fn load(&mut self) -> Result<(), Failure> {
+        if self.content.is_some() {
+            return Ok(());
+        }
+        let read = match self.file {
+            STDIN => Err(io::ErrorKind::FileTooLarge.into()),
+            _ => stella_attest::file::read(Path::new(self.file), MAX_WHOLE),
+        };
+        let content = read.map_err(|error| {
+            let failure = unreadable(self.file, &error);
+            match error.kind() {
+                io::ErrorKind::FileTooLarge => failure.hint(
+                    "this key signs whole messages, which are held in memory: sign with an ECDSA or RSA key, or with --log",
+                ),
+                _ => failure,
+            }
+        })?;
+        if self.digests.first() != Some(&DigestAlgorithm::Sha256.digest(&content)) {
+            let error = io::Error::other("it changed while it was read");
+            return Err(unreadable(self.file, &error));
+        }
+        self.content = Some(content);
+        Ok(())
+    }
+
+    /// Returns what is signed: the bytes where they were loaded.
+    fn message(&self) -> Message<'_> {
+        match &self.content {
+            Some(content) => Message::Artifact(content),
+            None => Message::Digests(&self.digests),
+        }
+    }
+}
+
+fn unreadable(file: &str, error: &io::Error) -> Failure {
+    Failure::new(exit::NO_ARTIFACT, format!("cannot read {file}: {error}")).page("no-artifact")
 }

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use stella_attest::sign::{self, Message, Signed};
-use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::json::encode_base64;
 
-use super::{bundle_paths, read, require_one, require_other, write};
+use super::{Blob, bundle_paths, require_one, require_other, write};
 use crate::cli::Context;
 use crate::cli::attest::signing::SigningFlags;
 use crate::exit::{self, Failure};
@@ -57,25 +56,27 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     if let Some(path) = &args.output_signature {
         require_other(&args.files, path)?;
     }
-    let contents = args.files.iter().map(|file| read(file));
-    let contents = contents.collect::<Result<Vec<_>, _>>()?;
+    // 1. What there is to sign, before anybody is asked for a PIN or a token.
+    let blobs = args.files.iter().map(|file| Blob::read(file));
+    let mut blobs = blobs.collect::<Result<Vec<_>, _>>()?;
+    // 2. How, and who. Some keys must be given whole messages.
     let prepared = args.signing.prepare(context).await?;
-    let messages: Vec<Message<'_>> = contents
-        .iter()
-        .map(|each| Message::Artifact(each))
-        .collect();
+    if prepared.prehash().is_none() {
+        blobs.iter_mut().try_for_each(Blob::load)?;
+    }
+    // 3. The story, and each bundle beside its file.
+    let messages: Vec<Message<'_>> = blobs.iter().map(Blob::message).collect();
     let session = prepared.session();
     let signed = sign::sign_many(&session, prepared.signatory()?, &messages).await?;
     let mut rows = Vec::new();
-    for (((file, content), signed), path) in
-        args.files.iter().zip(&contents).zip(&signed).zip(&paths)
-    {
+    for ((blob, signed), path) in blobs.iter().zip(&signed).zip(&paths) {
+        let file = blob.file;
         write(path, signed)?;
         if let Some(path) = &args.output_signature {
             let text = encode_base64(signed.bundle.content.signature()) + "\n";
             fs::write(path, text).map_err(|error| Failure::io("write", path, &error))?;
         }
-        rows.push(to_json(file, content, signed, path));
+        rows.push(to_json(blob, signed, path));
         if args.print_signature {
             terminal::say(&encode_base64(signed.bundle.content.signature()));
         } else if !args.json {
@@ -95,16 +96,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-fn to_json(
-    file: &str,
-    content: &[u8],
-    signed: &Signed,
-    bundle: &std::path::Path,
-) -> serde_json::Value {
+fn to_json(blob: &Blob<'_>, signed: &Signed, bundle: &std::path::Path) -> serde_json::Value {
     let facts = signed.verified.facts();
     json!({
-        "file": file,
-        "digest": DigestAlgorithm::Sha256.digest(content).to_string(),
+        "file": blob.file,
+        "digest": blob.digests.first().map(ToString::to_string),
         "bundle": bundle.display().to_string(),
         "signature": encode_base64(signed.bundle.content.signature()),
         "signer": facts.signer.as_ref().and_then(|signer| signer.name()),

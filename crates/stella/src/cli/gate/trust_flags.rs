@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use stella_bundle::digest::Digest;
 
 use crate::cli::Context;
+use crate::cli::attest::table::Place;
 use crate::config::{Flags, TrustElsewhere};
 use crate::exit::Failure;
 use crate::trust::{self, Acceptance, TrustMaterial};
@@ -33,6 +34,14 @@ impl TrustFlags {
     /// Returns the digest that the trusted root must have.
     pub(crate) fn fingerprint(&self) -> Option<&str> {
         self.trust_fingerprint.as_deref()
+    }
+
+    /// Returns by whose services something is signed where these flags say whom to believe.
+    pub(crate) fn to_place(&self) -> Place {
+        Place {
+            trust_config: self.trusted_root.clone(),
+            dir: None,
+        }
     }
 
     /// Finds the trust root of this command.
