@@ -3,6 +3,7 @@
 //! [`run()`] is the job of a period, [`verify`] what a stranger does with what came out, [`extract`] one attestation of it. The format
 //! and what counts are `stella_archive`'s.
 
+mod before;
 mod coverage;
 pub mod error;
 mod examine;

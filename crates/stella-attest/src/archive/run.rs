@@ -15,9 +15,8 @@ use serde::{Deserialize, Serialize};
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
-use stella_archive::history::{self, Document, Existence, History};
+use stella_archive::history::{Document, Existence, History};
 use stella_archive::leaf::{Kind, Leaf, Status};
-use stella_archive::nodes;
 use stella_archive::seal::Terms;
 use stella_archive::statement::{
     CHECKPOINT, Coverage, KeyId, Manifest, OrgStatement, Period, Profile,
@@ -27,13 +26,13 @@ use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Policy, Trust, Verifier};
 use stella_keys::OrgKey;
-use stella_tlog::tree::Frontier;
 
+use super::before::Before;
 use super::coverage::Logged;
 use super::error::{ArchiveError, Mismatch};
 use super::examine::examine_all;
 use super::known::Known;
-use super::open::{self, Archive};
+use super::open::Archive;
 use super::pack::{self, Packed, PartFile, write_part};
 use super::publish::{self, Publication};
 use super::spool::{Finding, Spool, SpoolWriter};
@@ -266,70 +265,6 @@ pub fn require_signers(keysets: &KeysetFolder, keys: &[OrgKey]) -> Result<(), Ar
     Err(ArchiveError::Keys {
         wanted: keyset.signers().map(name).collect(),
     })
-}
-
-/// What was sealed before this period.
-struct Before {
-    /// The newest archive's past; empty for the first.
-    history: History,
-    /// Trusted roots of earlier profiles.
-    roots: Vec<Vec<u8>>,
-    manifest: Option<Manifest>,
-    frontier: Frontier,
-    /// Earlier archives, newest first.
-    archives: Vec<Archive>,
-}
-
-impl Before {
-    async fn read(job: &Job<'_>) -> Result<Self, ArchiveError> {
-        let mut listed = open::list(&job.storage).await?;
-        // A run that was killed may have published this very period.
-        listed.retain(|each| each.name != job.period.name);
-        let mut archives = Vec::new();
-        for each in listed.iter().rev() {
-            archives.push(Archive::open(Arc::clone(&job.storage), &each.name).await?);
-        }
-        let Some(newest) = archives.first() else {
-            return Ok(Self {
-                history: History::default(),
-                roots: Vec::new(),
-                manifest: None,
-                frontier: Frontier::new(),
-                archives,
-            });
-        };
-        // It is ours, and whole in its past.
-        let (history, roots) = newest.history().await?;
-        // By its own newest keyset, which is one of ours: time may have passed over the first one's authorities.
-        let version = history.keysets.len() as u64;
-        let anchor = job.keysets.anchor(Some(version)).map(Anchor::Organisation);
-        let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
-        let now = (job.session.now)();
-        let judgement = history::judge(&history, &anchor, &Falls::default(), None, now)?;
-        let manifest = judgement.newest().map(|each| each.manifest.clone());
-        let manifest = manifest.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
-        // The edge of the tree after it.
-        let (edge, end) = (newest.frontier().await?, manifest.tree.size);
-        let frontier = newest
-            .with_nodes(&edge, end, |nodes| nodes::edge(nodes, end))
-            .await?;
-        if *frontier.root().as_bytes() != manifest.tree.root {
-            return Err(ArchiveError::Mismatch(Mismatch::Before));
-        }
-        Ok(Self {
-            history,
-            roots,
-            manifest: Some(manifest),
-            frontier,
-            archives,
-        })
-    }
-
-    /// Names the statement before this one.
-    fn predecessor(&self) -> String {
-        let last = self.history.statements.last();
-        last.map_or_else(String::new, |last| hex::encode(sha256(&last.bytes)))
-    }
 }
 
 /// Collects and verifies; the set is frozen when `frozen.json` is there.
