@@ -72,9 +72,11 @@ impl Authorities {
     /// Returns what these authorities said about signatures, each token once verified.
     pub(super) fn stamps(&self, signatures: &Signatures) -> Vec<Stamp> {
         let tokens = signatures.0.iter().flat_map(tokens);
-        let stamps = tokens.filter_map(|(token, signature)| {
-            let mut authorities = self.0.iter();
-            authorities.find_map(|each| each.stamp(&token, signature))
+        // By every chain that it is good by: which authorities count is asked later.
+        let stamps = tokens.flat_map(|(token, signature)| {
+            let authorities = self.0.iter();
+            let stamps = authorities.filter_map(move |each| each.stamp(&token, signature));
+            stamps.collect::<Vec<_>>()
         });
         stamps.collect()
     }

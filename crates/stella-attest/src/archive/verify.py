@@ -92,6 +92,11 @@ def member(value, name, *kinds):
     return value[name]
 
 
+def require_members(value, names, what):
+    """Requires exactly these members."""
+    require(type(value) is dict and set(value) == set(names.split()), f"{what} has other members than it should")
+
+
 def hexadecimal(value, name):
     text = member(value, name, str)
     require(re.fullmatch("[0-9a-f]{64}", text), f"{name} is no digest")
@@ -99,6 +104,7 @@ def hexadecimal(value, name):
 
 
 NEVER = datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
+BEGINNING = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 
 
 def to_time(text):
@@ -107,6 +113,11 @@ def to_time(text):
         return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
     except ValueError:
         raise Refused(f"{text} is no time") from None
+
+
+def to_instant(text):
+    """Reads a time of a trusted root: RFC 3339, perhaps with a fraction."""
+    return datetime.datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", lambda found: found[1].ljust(7, "0"), text).replace("Z", "+00:00"))
 
 
 # ---- DER, as much of it as tokens and keys need ----------------------------------------------------------------------------
@@ -138,6 +149,11 @@ def inside(element, tag, least=0):
     return parts
 
 
+def oid(element):
+    require(element.tag == 0x06, "DER: no name of an algorithm or a type")
+    return element.content
+
+
 def only(elements):
     require(len(elements) == 1, "DER: not exactly one element")
     return elements[0]
@@ -158,7 +174,7 @@ KINDS = {
 ALGORITHMS = [*KINDS.values(), "RSA"]
 SHA2 = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 ROLES = {"classical": ["P-256", "P-384"], "post-quantum": ["ML-DSA-65", "ML-DSA-87"]}
-ROLES["recovery"] = [*ROLES["classical"], *ROLES["post-quantum"], "Ed25519", "RSA"]
+ROLES["recovery"] = ALGORITHMS
 
 
 def algorithm_of(public_key):
@@ -190,6 +206,8 @@ def is_signed(public_key, message, signature, sha2=None):
 
 Signature = namedtuple("Signature", "key signature tokens")  # the key's id, the bytes, the tokens as they are
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+BUNDLE_TYPES = ["application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle+json;version=0.3"]
+MATERIAL = {"publicKey", "tlogEntries", "timestampVerificationData"}
 
 
 def signatures_of(bundles, payload, what):
@@ -197,8 +215,10 @@ def signatures_of(bundles, payload, what):
     found = {}
     for raw in bundles:
         bundle = from_json(raw, f"{what}: a bundle")
-        require(member(bundle, "mediaType", str) == "application/vnd.dev.sigstore.bundle.v0.3+json", f"{what}: no bundle v0.3")
+        require_members(bundle, "mediaType verificationMaterial dsseEnvelope", f"{what}: a bundle")
+        require(member(bundle, "mediaType", str) in BUNDLE_TYPES, f"{what}: no bundle v0.3")
         material = member(bundle, "verificationMaterial", dict)
+        require(set(material) <= MATERIAL, f"{what}: a bundle has other material")
         key = from_base64(member(member(material, "publicKey", dict), "hint", str))
         envelope = member(bundle, "dsseEnvelope", dict)
         require(member(envelope, "payloadType", str) == PAYLOAD_TYPE, f"{what}: a bundle signs another type")
@@ -228,16 +248,19 @@ def anchor_of(text):
     require(head, "the anchor is no stella-org-anchor/v1")
     pem = re.findall(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END PUBLIC KEY-----", text[head.end() :])
     require(len(pem) == 2, "the anchor has not two public keys")
-    return Anchor(head[1], head[2], {sha256(from_base64("".join(key.split()))) for key in pem})
+    return Anchor(head[1], head[2], [sha256(from_base64("".join(key.split()))) for key in pem])
 
 
 # ---- Keysets (§3) --------------------------------------------------------------------------------------------------------
 
 Key = namedtuple("Key", "id role public start until status")
+MEMBERS = "type origin version created action reason previous threshold keys authorities compromised sunsets"
+ACTIONS = ["authorities", "compromise", "create", "destroy", "extend", "retire", "rotate", "sunset"]
 Keyset = namedtuple("Keyset", "file bundles origin version threshold keys authorities compromised sunsets signatures")
 
 
 def document_of(value):
+    require_members(value, "bytes bundles", "a document")
     bundles = [from_base64(bundle) for bundle in member(value, "bundles", list)]
     return from_base64(member(value, "bytes", str)), bundles
 
@@ -247,17 +270,19 @@ def evidence_of(bundles):
 
 
 def key_of(value):
+    require_members(value, "keyId role publicKey from until status", "a key")
     public, role = from_base64(member(value, "publicKey", str)), member(value, "role", str)
     require(hexadecimal(value, "keyId") == sha256(public), "a key's id is not its digest")
     require(algorithm_of(public) in ROLES.get(role, []), f"a key is not of its role {role}")
-    status, until = member(value, "status", str), member(value, "until", str, type(None))
+    status = member(value, "status", str)
     require(status in ("active", "retired", "compromised", "destroyed"), f"no status: {status}")
-    return Key(sha256(public), role, public, to_time(member(value, "from", str)), to_time(until) if until else NEVER, status)
+    return Key(sha256(public), role, public, to_time(value["from"]), to_time(value["until"]), status)
 
 
-def earliest(entries, name, date):
+def earliest(entries, name, date, members):
     found = {}
     for entry in entries:
+        require_members(entry, members, "an entry")
         what, when = member(entry, name, str), to_time(member(entry, date, str))
         found[what] = min(when, found.get(what, NEVER))
     return found
@@ -267,15 +292,18 @@ def keyset_of(value, number, previous):
     file, bundles = document_of(value)
     what = f"keyset {number}"
     fields = from_json(file, what)
+    require_members(fields, MEMBERS, what)
     require(member(fields, "type", str) == "stella.keyset/v1", f"{what} is of another type")
     require(member(fields, "version", int) == number, f"{what} has another version")
     to_time(member(fields, "created", str))
     keys = [key_of(key) for key in member(fields, "keys", list)]
     require(len({key.id for key in keys}) == len(keys), f"{what} has a key twice")
-    sunsets = earliest(member(fields, "sunsets", list), "algorithm", "on")
-    require(set(sunsets) <= set(ALGORITHMS), f"{what}: a sunset of an unknown algorithm")
+    require(member(fields, "action", str) in ACTIONS, f"{what} has another action")
+    compromised = earliest(member(fields, "compromised", list), "key", "since", "key since what")
+    sunsets = earliest(member(fields, "sunsets", list), "algorithm", "on", "algorithm on")
+    require(all(re.fullmatch("[0-9a-f]{64}", one) for one in [*compromised, *member(fields, "authorities", list)]), f"{what}: no digest")
     # The event's bytes. JSON escapes only what it must, as RFC 8259 §7 has it, and the short way where there is one.
-    event = {"action": member(fields, "action", str), "file": digests(file), "origin": member(fields, "origin", str)}
+    event = {"action": fields["action"], "file": digests(file), "origin": member(fields, "origin", str)}
     event.update(reason=member(fields, "reason", str), version=number)
     subject = [{"name": f"keyset-{number}.json", "digest": {"sha256": sha256(file)}}]
     event = {"_type": "https://in-toto.io/Statement/v1", "subject": subject,
@@ -283,11 +311,12 @@ def keyset_of(value, number, previous):
     payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
     keyset = Keyset(
         file, bundles, fields["origin"], number, member(fields, "threshold", int), {key.id: key for key in keys},
-        set(member(fields, "authorities", list)), earliest(member(fields, "compromised", list), "key", "since"), sunsets,
+        set(fields["authorities"]), compromised, sunsets,
         signatures_of(bundles, payload, what))
     for role in ("classical", "post-quantum"):
         require(any(key.role == role and key.status == "active" for key in keys), f"{what} has no active {role} key")
-    require(keyset.threshold > 0, f"{what} has no threshold")
+    active = [key for key in keys if key.status == "active"]
+    require(0 < keyset.threshold <= len(active), f"{what} has a threshold that no keys reach")
     before = member(fields, "previous", dict, type(None))
     if previous is None:
         require(before is None, f"{what} is the first and names one before")
@@ -300,8 +329,6 @@ def keyset_of(value, number, previous):
     for signature in keyset.signatures.values():
         require(signature.key in known, f"{what} is signed by a stranger")
         require_signed(signature, known[signature.key], payload, what)
-    for id in set(keyset.keys) - set(previous.keys if previous else {}):
-        require(id in keyset.signatures, f"{what}: its new key {id} did not sign")
     return keyset
 
 
@@ -323,6 +350,20 @@ def require_follows(keyset, previous, what):
 Statement = namedtuple("Statement", "payload bundles fields size root start counts keyset signatures")
 
 
+SHAPES = {
+    "": "origin sequence period tree range previous counts profiles keyset signers require coverage retention created",
+    "period": "name start end", "tree": "size root", "range": "start end sha3", "counts": "verified rejected records",
+    "profiles": "trustedRoot policy verifier", "keyset": "version file evidence", "require": "timestamps",
+    "coverage": "log from to archived missing", "retention": "months",
+}
+
+
+def at(fields, place):
+    """Returns the objects at a place of the predicate."""
+    found = fields if place == "" else fields.get(place)
+    return found if type(found) is list else [found]
+
+
 def statement_of(value, number, previous, keysets):
     payload, bundles = document_of(value)
     what = f"statement {number}"
@@ -331,6 +372,13 @@ def statement_of(value, number, previous, keysets):
     kind = "https://stella-ops.org/org/archive-manifest/v1"
     require(member(outer, "predicateType", str) == kind, f"{what} is of another type")
     fields = member(outer, "predicate", dict)
+    for place, names in SHAPES.items():
+        for one in at(fields, place):
+            require_members(one, names, what)
+    # There is one way to write it.
+    written = {name: outer[name] for name in ("_type", "subject", "predicateType")}
+    written["predicate"] = json.loads(json.dumps(fields), object_pairs_hook=lambda pairs: dict(sorted(pairs)))
+    require(json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode() == payload, f"{what} is written in another way")
     tree, reach, counts = (member(fields, name, dict) for name in ("tree", "range", "counts"))
     size, root = member(tree, "size", int), bytes.fromhex(hexadecimal(tree, "root"))
     # 1. Its place.
@@ -369,7 +417,12 @@ def statement_of(value, number, previous, keysets):
     period = member(fields, "period", dict)
     for text in (member(period, "start", str), member(period, "end", str), member(fields, "created", str)):
         to_time(text)
-    member(period, "name", str), hexadecimal(reach, "sha3"), member(fields, "profiles", list)
+    member(period, "name", str), hexadecimal(reach, "sha3"), member(fields["retention"], "months", int)
+    for profile in member(fields, "profiles", list):
+        hexadecimal(profile, "trustedRoot"), member(profile, "verifier", str)
+        require(profile["policy"] is None or hexadecimal(profile, "policy"), f"{what} has no policy's digest")
+    for one in member(fields, "coverage", list):
+        member(one, "log", str), [member(one, name, int) for name in ("from", "to", "archived", "missing")]
     return Statement(payload, bundles, fields, size, root, start, counts, keyset, signatures)
 
 
@@ -379,6 +432,7 @@ def checkpoint_of(origin, size, root):
 
 def history_of(value):
     keysets, statements = [], []
+    require_members(value, "keysets statements", "the history")
     for document in member(value, "keysets", list):
         keysets.append(keyset_of(document, len(keysets) + 1, keysets[-1] if keysets else None))
     for document in member(value, "statements", list):
@@ -406,9 +460,19 @@ SIGNATURES = {  # the kind of key and the hash; none where the digest algorithm 
 
 
 def hash_of(algorithm):
-    name = HASHES.get(inside(algorithm, 0x30, 1)[0].content)
+    name = HASHES.get(oid(inside(algorithm, 0x30, 1)[0]))
     require(name, "a token has another hash than SHA-2")
     return name
+
+
+def certificate_of(raw):
+    """Returns a certificate; none for what cannot be read as one, on which nothing rests."""
+    try:
+        certificate = x509.load_der_x509_certificate(raw)
+        load_der_public_key(public_key_of(certificate))
+        return certificate
+    except (Refused, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        return None
 
 
 def public_key_of(certificate):
@@ -421,27 +485,32 @@ def stamps_of(token, signature, chains):
     """Returns what this token says about the signature, once for each chain that it is good by; nothing if it is not good."""
     try:
         return stamps_of_token(token, signature, chains)
-    except (Refused, ValueError, UnsupportedAlgorithm):
+    except Unable:
+        raise
+    except Exception:  # whatever is wrong with it: a token that cannot be read says nothing
         return []
 
 
 def stamps_of_token(token, signature, chains):
     # 1. TimeStampResp, ContentInfo, SignedData, TSTInfo.
     response = inside(only(der(token)), 0x30, 2)
-    require(inside(response[0], 0x30, 1)[0].content in (b"\0", b"\1") and len(response) == 2, "no token was granted")
+    require(inside(response[0], 0x30, 1)[0].whole in (b"\2\1\0", b"\2\1\1") and len(response) == 2, "no token was granted")
     content = inside(response[1], 0x30, 2)
-    require(content[0].content == SIGNED_DATA, "a token is no SignedData")
+    require(oid(content[0]) == SIGNED_DATA, "a token is no SignedData")
     parts = inside(only(inside(content[1], 0xA0)), 0x30, 4)
+    tags = [part.tag for part in parts]
+    require(tags[:3] == [0x02, 0x31, 0x30] and set(tags[3:-1]) <= {0xA0, 0xA1}, "a token is no SignedData")
     wrapped = inside(parts[2], 0x30, 2)
-    require(wrapped[0].content == TST_INFO, "a token holds no TSTInfo")
+    require(oid(wrapped[0]) == TST_INFO, "a token holds no TSTInfo")
     info = only(inside(wrapped[1], 0xA0))
     require(info.tag == 0x04, "a token holds no TSTInfo")
     certificates = [part for part in parts[3:-1] if part.tag == 0xA0]
-    certificates = [x509.load_der_x509_certificate(part.whole) for one in certificates for part in der(one.content)]
+    certificates = [certificate_of(part.whole) for one in certificates for part in der(one.content)]
+    certificates = [one for one in certificates if one is not None]
     # 2. It is over this signature.
     fields = inside(only(der(info.content)), 0x30, 5)
     imprint = inside(fields[2], 0x30, 2)
-    require(imprint[1].content == hashlib.new(hash_of(imprint[0]), signature).digest(), "a token is over something else")
+    require(imprint[1].tag == 0x04 and imprint[1].content == hashlib.new(hash_of(imprint[0]), signature).digest(), "a token is over something else")
     time = token_time(fields[4])
     # 3. The signer signed its attributes, and these name the content.
     signer = inside(only(inside(parts[-1], 0x31)), 0x30, 6)
@@ -450,20 +519,23 @@ def stamps_of_token(token, signature, chains):
     for attribute in inside(attributes, 0xA0):
         kind, value = inside(attribute, 0x30, 2)
         require(kind.content not in values, "a token has an attribute twice")
-        values[kind.content] = only(inside(value, 0x31))
-    require(CONTENT_TYPE in values and values[CONTENT_TYPE].content == TST_INFO, "a token's attributes are of another type")
+        values[oid(kind)] = only(inside(value, 0x31))
+    require(CONTENT_TYPE in values and oid(values[CONTENT_TYPE]) == TST_INFO, "a token's attributes are of another type")
     named = values.get(MESSAGE_DIGEST)
-    require(named and named.content == hashlib.new(digest, info.content).digest(), "a token's attributes are of something else")
-    kind, sha2 = SIGNATURES.get(inside(signer[4], 0x30, 1)[0].content, ("unknown", None))
+    require(named and named.tag == 0x04 and named.content == hashlib.new(digest, info.content).digest(), "a token's attributes are of something else")
+    kind, sha2 = SIGNATURES.get(oid(inside(signer[4], 0x30, 1)[0]), ("unknown", None))
     message = b"\x31" + attributes.whole[1:]
     # 4. By which chains?
     stamps = []
-    for chain in chains:
+    for start, end, chain in chains:
+        if not start <= time <= end:
+            continue
         leaf = next((one for one in [chain[0], *certificates] if is_meant(one, sid)), None)
         chain = chain if leaf is None or leaf == chain[0] else [leaf, *chain]
         if leaf is None or not is_chain(chain, time) or not names_certificate(values, leaf):
             continue
         key = public_key_of(leaf)
+        require(signer[5].tag == 0x04, "a token has no signature")
         if (algorithm_of(key) or "").startswith(kind) and is_signed(key, message, signer[5].content, sha2 or digest):
             keys = {public_key_of(one) for one in [*chain, *certificates]}
             stamps.append(Stamp(time, chain[-1].fingerprint(hashes.SHA256()).hex(), keys))
@@ -491,18 +563,16 @@ def is_meant(certificate, sid):
 
 
 def names_certificate(attributes, leaf):
-    """Says whether signingCertificate (RFC 2634) and signingCertificateV2 (RFC 5035), where they are, name the signer."""
+    """Says whether signingCertificateV2 (RFC 5035), else signingCertificate (RFC 2634), names the signer by a hash."""
     whole = leaf.public_bytes(Encoding.DER)
-    if SIGNING_CERTIFICATE in attributes:
-        first = inside(inside(inside(attributes[SIGNING_CERTIFICATE], 0x30, 1)[0], 0x30, 1)[0], 0x30, 1)
-        if first[0].content != hashlib.sha1(whole).digest():
-            return False
-    if SIGNING_CERTIFICATE_V2 in attributes:
-        first = inside(inside(inside(attributes[SIGNING_CERTIFICATE_V2], 0x30, 1)[0], 0x30, 1)[0], 0x30, 1)
-        name, value = ("sha256", first[0]) if first[0].tag == 0x04 else (hash_of(first[0]), first[1])
-        if value.content != hashlib.new(name, whole).digest():
-            return False
-    return True
+    named = attributes.get(SIGNING_CERTIFICATE_V2) or attributes.get(SIGNING_CERTIFICATE)
+    if named is None:
+        return False
+    first = inside(inside(inside(named, 0x30, 1)[0], 0x30, 1)[0], 0x30, 1)
+    if SIGNING_CERTIFICATE_V2 not in attributes:
+        return first[0].content == hashlib.sha1(whole).digest()
+    name, value = ("sha256", first[0]) if first[0].tag == 0x04 else (hash_of(first[0]), first[1])
+    return value.content == hashlib.new(name, whole).digest()
 
 
 def is_chain(chain, time):
@@ -524,14 +594,22 @@ def is_chain(chain, time):
 
 
 def chains_of(roots):
-    """Returns the chains of the timestamp authorities of all trusted roots."""
+    """Returns the timestamp authorities of all trusted roots: from when and until when, and the certificates."""
     chains = []
     for raw in roots:
-        for authority in from_json(raw, "a trusted root").get("timestampAuthorities", []):
-            certificates = member(member(authority, "certChain", dict), "certificates", list)
-            raws = [from_base64(member(one, "rawBytes", str)) for one in certificates]
-            chains.append([x509.load_der_x509_certificate(raw) for raw in raws])
-    return [chain for chain in chains if chain]
+        try:
+            found = [authority_of(value) for value in from_json(raw, "a trusted root").get("timestampAuthorities", [])]
+        except (Refused, ValueError, LookupError, TypeError, AttributeError):
+            continue  # what cannot be read proves nothing
+        chains.extend(one for one in found if one[2] and None not in one[2])
+    return chains
+
+
+def authority_of(value):
+    raws = [from_base64(member(one, "rawBytes", str)) for one in member(member(value, "certChain", dict), "certificates", list)]
+    valid = value.get("validFor") or {}
+    start, end = (to_instant(valid[name]) if name in valid else None for name in ("start", "end"))
+    return start or BEGINNING, end or NEVER, [certificate_of(raw) for raw in raws]
 
 
 # ---- Which signatures count (§9) ---------------------------------------------------------------------------------------------
@@ -581,13 +659,16 @@ class Times:
         first = next((one.version for one in self.keysets if sha256(one.file) == anchor.keyset), None)
         require(first, "no keyset of the history is the one that the anchor names")
         keyset = self.keysets[first - 1]
-        require(keyset.origin == anchor.origin and anchor.keys <= set(keyset.keys), "the anchor and its keyset differ")
+        require(keyset.origin == anchor.origin and set(anchor.keys) <= set(keyset.keys), "the anchor and its keyset differ")
+        roles = [keyset.keys[key].role for key in anchor.keys]
+        require(roles == ["classical", "post-quantum"], "the anchor names keys of other roles")
         for old, new in zip(self.keysets[first - 1 :], self.keysets[first:]):
             times = zip(self.of_statements(old.authorities), self.statements)
             bound = min((time for time, one in times if one.keyset.version >= new.version), default=self.now)
             time = self.existed(new, bound, old.authorities)
             active = [key for key in old.keys.values() if key.status == "active"]
             counting = self.counting(new, active, time)
+            require(set(new.keys) - set(old.keys) <= set(new.signatures), f"keyset {new.version}: a new key did not sign")
             require(len(counting) >= old.threshold, f"keyset {new.version} is not signed in time by {old.threshold} keys")
 
     def require_newest(self):
@@ -602,15 +683,15 @@ class Times:
 # ---- Leaves and bytes (§5, §6) -----------------------------------------------------------------------------------------------
 
 LEAF = re.compile(
-    rb'\{"v":1,"kind":"(attestation|hold|keyset|prune)","status":"(verified|rejected:[a-z0-9-]+)","profile":(0|[1-9][0-9]*),'
-    rb'"sha256":"([0-9a-f]{64})","sha3":"([0-9a-f]{64})","size":(0|[1-9][0-9]*),"time":(null|0|[1-9][0-9]*)\}')
+    rb'\{"v":1,"kind":"(attestation|hold|keyset|prune)","status":"(verified|rejected:[a-z0-9-]{1,64})","profile":(0|[1-9][0-9]*),'
+    rb'"sha256":"([0-9a-f]{64})","sha3":"([0-9a-f]{64})","size":(0|[1-9][0-9]*),"time":(null|0|-?[1-9][0-9]*)\}')
 Leaf = namedtuple("Leaf", "part profile digests size")  # part: verified 0, rejected 1, anything else 2
-LONGEST_LEAF = 4096
+LONGEST_LEAF = 512
 
 
 def leaf_of(line):
     found = LEAF.fullmatch(line)
-    require(found and len(line) < LONGEST_LEAF, "a leaf is not of the form of leaves")
+    require(found and len(line) <= LONGEST_LEAF, "a leaf is not of the form of leaves")
     part = 2 if found[1] != b"attestation" else 0 if found[2] == b"verified" else 1
     return Leaf(part, int(found[3]), {"sha256": found[4].decode(), "sha3": found[5].decode()}, int(found[6]))
 
@@ -692,6 +773,8 @@ def check_bytes(files, part, leaves):
             piece, at = content[at : at + leaf.size], at + leaf.size
             require(at <= len(content), f"{part}: a frame ends within a thing")
             require(digests(piece) == leaf.digests, f"{part}: bytes are not those of their leaf")
+    # What is empty and comes last is in no frame.
+    rest = [leaf for leaf in rest if leaf.size > 0 or leaf.digests != digests(b"")]
     require(not rest or not is_here and part != "records", f"{part}: bytes are missing")
     return is_here
 
@@ -837,13 +920,15 @@ def check_archive(files, anchor, now, sunsets, period):
 
 def check_leaves(files, newest, previous):
     frontier = from_json(files["frontier.json"].read_bytes(), "frontier.json")
-    roots = [bytes.fromhex(one) for one in member(frontier, "hashes", list)]
+    require_members(frontier, "size hashes", "frontier.json")
+    require(all(re.fullmatch("[0-9a-f]{64}", one) for one in member(frontier, "hashes", list)), "the frontier has other roots")
+    roots = [bytes.fromhex(one) for one in frontier["hashes"]]
     require(member(frontier, "size", int) == newest.start, "the frontier has another size")
-    require(len(roots) == bin(newest.start).count("1") and all(len(one) == 32 for one in roots), "the frontier has other roots")
+    require(len(roots) == bin(newest.start).count("1"), "the frontier has other roots")
     tree = Tree(newest.start, roots)
     require(previous is None or tree.root() == previous.root, "the frontier is not the tree of the statement before")
     leaves, text = [], hashlib.sha3_256()
-    for content in contents_of(files, "leaves", sum(newest.counts) * LONGEST_LEAF):
+    for content in contents_of(files, "leaves", sum(newest.counts) * (LONGEST_LEAF + 1)):
         require(content.endswith(b"\n"), "a frame of leaves ends within a line")
         text.update(content)
         for line in content[:-1].split(b"\n"):
@@ -873,7 +958,7 @@ def check_taken_out(file, anchor, now, sunsets):
     roots = []
     for one in member(file, "trustedRoots", list):
         raw = from_base64(member(one, "content", str))
-        require(member(one, "digest", str).split(":")[-1] == sha256(raw), "a trusted root is not what its digest says")
+        require(member(one, "digest", str) == f"sha256:{sha256(raw)}", "a trusted root is not what its digest says")
         roots.append(raw)
     keysets, statements = history_of(member(file, "archive", dict))
     said = check_history(keysets, statements, roots, anchor, now, sunsets)

@@ -2,6 +2,7 @@
 //!
 //! Frames are opened, hashed and verified across cores; in memory are what leaves say and one blob.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,10 +11,13 @@ use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::frames::{self, Class, FrameError};
-use stella_archive::history::{self, Judgement};
+use stella_archive::history::{self, Document, Judgement};
 use stella_archive::leaf::{Kind, Leaf, Status};
 use stella_archive::levels::{Missing, Refusal, Scales, read_roots};
+use stella_archive::nodes;
 use stella_archive::seal::Seal;
+use stella_archive::statement::{CHECKPOINT, Manifest};
+use stella_bundle::key::sha256;
 use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
@@ -92,10 +96,28 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     let (anchor, known, own) = (demands.anchor, demands.known, demands.own);
     let judgement = history::judge(&past, anchor, known, own, demands.now)?;
 
-    // 2. The leaves are those of the statement.
+    // 2. What lies around the statement is its own.
+    let mismatch = |what| Err(ArchiveError::Mismatch(what));
+    let newest = judgement.newest().zip(past.statements.last());
+    let (newest, document) = newest.ok_or(ArchiveError::Mismatch(Mismatch::Leaves))?;
+    let manifest = &newest.manifest;
+    if manifest.period.name != archive.name {
+        return mismatch(Mismatch::Period(manifest.period.name.clone()));
+    }
+    if !Class::ALL.iter().all(|class| archive.is_counted(*class)) {
+        return mismatch(Mismatch::Files);
+    }
+    let digests: BTreeSet<_> = root_files.iter().map(|root| sha256(root)).collect();
+    let mut profiles = manifest.profiles.iter();
+    if !profiles.all(|each| digests.contains(&each.trusted_root)) {
+        return mismatch(Mismatch::TrustedRoot);
+    }
+    checkpoint(archive, manifest, document).await?;
+
+    // 3. The leaves are those of the statement.
     let leaves = leaves(archive, &judgement).await?;
 
-    // 3. The bytes are those of the leaves; and what they hold verifies.
+    // 4. The bytes are those of the leaves; and what they hold verifies.
     let roots = read_roots(&root_files);
     let scales = Scales {
         judgement: &judgement,
@@ -123,7 +145,7 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
         }
     }
 
-    // 4. What only finds things, and what only people read, is what was published too.
+    // 5. What only finds things, and what only people read, is what was published too.
     for name in helpers(archive) {
         archive
             .read(&name, MAX_BLOB.max(archive.size(&name).unwrap_or(0)))
@@ -140,6 +162,39 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
         refused_count: found.refused_count,
         unknown: found.unknown,
     })
+}
+
+/// Requires that the checkpoint and its bundles are those of the newest statement: tools that know neither archives nor
+/// statements read them there.
+async fn checkpoint(
+    archive: &Archive,
+    manifest: &Manifest,
+    document: &Document,
+) -> Result<(), ArchiveError> {
+    let text = archive.read(CHECKPOINT, MAX_BLOB).await?;
+    let prefix = format!("{CHECKPOINT}.");
+    let mut expected = BTreeSet::new();
+    for signer in &manifest.signers {
+        let id = hex::encode(&signer.0[..4]);
+        expected.insert(format!("{prefix}{id}.sigstore.json"));
+    }
+    let names = archive.files().map(|(name, _)| name);
+    let names: BTreeSet<_> = { names }
+        .filter(|name| name.starts_with(&prefix))
+        .map(ToOwned::to_owned)
+        .collect();
+    let mut found = Vec::new();
+    for name in &names {
+        found.push(archive.read(name, MAX_BLOB).await?);
+    }
+    let mut bundles = document.bundles.clone();
+    bundles.sort_unstable();
+    found.sort_unstable();
+    let is_same = text == manifest.checkpoint().to_string().as_bytes();
+    match is_same && names == expected && found == bundles {
+        true => Ok(()),
+        false => Err(ArchiveError::Mismatch(Mismatch::Checkpoint)),
+    }
 }
 
 /// Returns the files that nothing above has read.
@@ -194,6 +249,8 @@ async fn leaves(archive: &Archive, judgement: &Judgement) -> Result<Leaves, Arch
     }
     let mut seal = Seal::new(before);
     let mut leaves = Leaves::default();
+    let mut hashes: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    let (profiles, mut last) = (newest.manifest.profiles.len(), 0);
     for name in archive.blobs(Class::Leaves) {
         let wrong = |error| ArchiveError::Frame {
             part: name.clone(),
@@ -209,7 +266,20 @@ async fn leaves(archive: &Archive, judgement: &Judgement) -> Result<Leaves, Arch
                 let index = seal.frontier().size().0;
                 let leaf = Leaf::parse(line);
                 let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
-                seal.append(&leaf, |_, _, _| ());
+                let (part, ..) = leaf.rank();
+                if part < last {
+                    return Err(mismatch(Mismatch::Order(index)));
+                }
+                last = part;
+                if leaf.profile as usize >= profiles {
+                    return Err(mismatch(Mismatch::Profile(index)));
+                }
+                seal.append(&leaf, |level, _, hash| {
+                    if let Some(file) = nodes::file_of(level) {
+                        let hashes = hashes.entry(file).or_default();
+                        hashes.extend_from_slice(hash.as_bytes());
+                    }
+                });
                 leaves.add(index, &leaf);
             }
         }
@@ -218,9 +288,28 @@ async fn leaves(archive: &Archive, judgement: &Judgement) -> Result<Leaves, Arch
     if sealed.tree != manifest.tree || sealed.range != manifest.range {
         return Err(mismatch(Mismatch::Leaves));
     }
-    match sealed.counts == manifest.counts {
-        true => Ok(leaves),
-        false => Err(mismatch(Mismatch::Counts)),
+    if sealed.counts != manifest.counts {
+        return Err(mismatch(Mismatch::Counts));
+    }
+    require_hashes(archive, &hashes).await?;
+    Ok(leaves)
+}
+
+/// Requires that the files of hashes are those of the tree: proofs are made from them.
+async fn require_hashes(
+    archive: &Archive,
+    hashes: &BTreeMap<u8, Vec<u8>>,
+) -> Result<(), ArchiveError> {
+    let names = archive.files().map(|(name, _)| name);
+    let found = names.filter(|name| name.starts_with("hashes/")).count();
+    let mut is_same = found == hashes.len();
+    for (file, expected) in hashes {
+        let name = nodes::file_name(*file);
+        is_same = is_same && archive.read(&name, MAX_BLOB).await? == *expected;
+    }
+    match is_same {
+        true => Ok(()),
+        false => Err(ArchiveError::Mismatch(Mismatch::Hashes)),
     }
 }
 
@@ -255,9 +344,11 @@ async fn bytes(
     let total = row.expected.len();
     let names: Vec<_> = archive.blobs(class).collect();
     if names.is_empty() {
-        // Let go after retention: the leaves stay.
+        // Let go after retention: the leaves stay. Records are kept for ever.
         if is_attestations {
             found.absent += total as u64;
+        } else if row.expected.iter().any(|each| each.size > 0) {
+            return Err(ArchiveError::Mismatch(Mismatch::Length));
         }
         return Ok(());
     }
@@ -280,7 +371,12 @@ async fn bytes(
             (demands.done)(found.present);
         }
     }
-    match at == total {
+    // What is empty and comes last is in no frame.
+    let nothing = Fingerprint::of(b"");
+    let is_empty = |each: &Expected| each.size == 0 && each.digest == nothing;
+    let rest = row.expected.get(at..).unwrap_or_default();
+    found.present += rest.len() as u64;
+    match rest.iter().all(is_empty) {
         true => Ok(()),
         false => Err(ArchiveError::Mismatch(Mismatch::Length)),
     }
