@@ -1,8 +1,8 @@
 //! The foreign clients: installs sigstore-python and sigstore-js at pinned versions, once, under `target/foreign`; and moto,
 //! which plays AWS.
 //!
-//! What they are made to do is in `crates/stella/tests/foreign.rs`, `crates/stella/tests/kms.rs`,
-//! `crates/stella-testkit/tests/differential` and `tests/foreign/`.
+//! What they are made to do is in `crates/stella/tests/foreign.rs`, `crates/stella/tests/archive_reference.rs`,
+//! `crates/stella/tests/kms.rs`, `crates/stella-testkit/tests/differential` and `tests/foreign/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,7 @@ impl Wanted {
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     prepare(workspace)?;
     for (package, name) in [
+        ("stella", "archive_reference"),
         ("stella", "foreign"),
         ("stella", "kms"),
         ("stella-testkit", "differential"),

@@ -77,10 +77,10 @@ pub fn compress(raw: &[u8]) -> Result<Vec<u8>, FrameError> {
 /// Returns the uncompressed length that a frame says it has.
 ///
 /// # Errors
-/// `Damaged`.
+/// `Damaged`, also when it holds nothing: so does a skippable frame, which readers may see or not.
 pub fn raw_length(frame: &[u8]) -> Result<u64, FrameError> {
     let size = zstd_safe::get_frame_content_size(frame).map_err(|_| FrameError::Damaged)?;
-    size.ok_or(FrameError::Damaged)
+    size.filter(|size| *size > 0).ok_or(FrameError::Damaged)
 }
 
 /// Decompresses one frame of at most `limit` bytes.
@@ -99,12 +99,15 @@ pub fn decompress(frame: &[u8], limit: usize) -> Result<Vec<u8>, FrameError> {
     }
 }
 
-/// Splits a blob into its frames.
+/// Splits a blob into its frames, of which it has one at least.
 ///
 /// # Errors
 /// `Damaged`, when it does not end with the end of a frame.
 pub fn split(mut blob: &[u8]) -> Result<Vec<&[u8]>, FrameError> {
     let mut frames = Vec::new();
+    if blob.is_empty() {
+        return Err(FrameError::Damaged);
+    }
     while !blob.is_empty() {
         let size = zstd_safe::find_frame_compressed_size(blob).map_err(|_| FrameError::Damaged)?;
         let (frame, rest) = blob.split_at_checked(size).ok_or(FrameError::Damaged)?;
@@ -320,6 +323,17 @@ mod tests {
         assert!(split(&packed[..packed.len() - 1]).is_err());
         assert_eq!(split(b"no frame"), Err(FrameError::Damaged));
         assert_eq!(decompress(b"", 10), Err(FrameError::Damaged));
+    }
+
+    #[test]
+    fn what_holds_nothing_is_no_frame_and_no_blob() {
+        let skippable = b"\x50\x2a\x4d\x18\x04\0\0\0more";
+        assert_eq!(raw_length(skippable), Err(FrameError::Damaged));
+        assert_eq!(
+            raw_length(&compress(b"").unwrap()),
+            Err(FrameError::Damaged)
+        );
+        assert_eq!(split(b""), Err(FrameError::Damaged));
     }
 
     #[test]

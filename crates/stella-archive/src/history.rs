@@ -356,12 +356,15 @@ fn read_keysets(
         let earlier_keys = read.last().map_or(&[][..], |earlier| &earlier.keyset.keys);
         let signatures = Signatures::read(document, &event, &[&keyset.keys, earlier_keys]);
         let signatures = signatures.map_err(wrong)?;
-        if let Some(earlier) = read.last() {
-            let predecessor = Predecessor {
-                file: earlier.file,
-                evidence: earlier.evidence.clone(),
-            };
-            keyset.require_follows(&earlier.keyset, &predecessor)?;
+        match read.last() {
+            None => keyset.require_first()?,
+            Some(earlier) => {
+                let predecessor = Predecessor {
+                    file: earlier.file,
+                    evidence: earlier.evidence.clone(),
+                };
+                keyset.require_follows(&earlier.keyset, &predecessor)?;
+            }
         }
         read.push(ReadKeyset {
             file: Fingerprint::of(&document.bytes),
@@ -389,6 +392,10 @@ fn read_statements(
         let wrong = |error| HistoryError::Statement { sequence, error };
         let statement = OrgStatement::parse(&document.bytes).map_err(wrong)?;
         let manifest = statement.to_manifest().map_err(wrong)?;
+        // The one before is named by these bytes, and signed as those: they are the same.
+        if statement.payload() != document.bytes {
+            return Err(wrong(OrgStatementError::Form));
+        }
         let misfit = |what| HistoryError::Link { sequence, what };
         let keyset = pinned(keysets, &manifest.keyset).ok_or_else(|| misfit(Misfit::Keyset))?;
         if let Some(what) = misfit_of(&manifest, sequence, read.last(), &keyset.keyset) {

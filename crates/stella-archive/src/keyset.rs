@@ -479,6 +479,23 @@ impl Keyset {
         Ok(())
     }
 
+    /// Requires that this keyset has none before it.
+    ///
+    /// # Errors
+    /// `DoesNotFollow`.
+    pub fn require_first(&self) -> Result<(), KeysetError> {
+        let breach = match (self.version, &self.previous) {
+            (1, None) => return Ok(()),
+            (1, Some(_)) => Breach::Predecessor,
+            _ => Breach::Version,
+        };
+        Err(KeysetError::DoesNotFollow {
+            version: self.version,
+            earlier: 0,
+            what: breach,
+        })
+    }
+
     /// Requires that this keyset may follow `earlier`, whose file and evidence are `predecessor`: lists only grow, keys
     /// never come back, what fell stays fallen.
     ///

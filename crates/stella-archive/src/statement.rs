@@ -50,6 +50,9 @@ pub enum OrgStatementError {
     /// The subject is another than the predicate says.
     #[error("the statement's subject is not what its predicate describes")]
     Subject,
+    /// It is written in another way than the one that is signed.
+    #[error("the statement is written in another way than the one that is signed")]
+    Form,
     /// It is larger, or one of its lists is longer, than any that is written honestly.
     #[error("the statement is too long")]
     TooLong,

@@ -1,7 +1,7 @@
 //! Signatures of the organisation's keys over one document: read from their bundles and verified, whatever they count for.
 
 use serde::{Deserialize, Serialize};
-use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial};
+use stella_bundle::bundle::{Bundle, BundleError, Content, KeyMaterial, Version};
 use stella_bundle::cms::SignerId;
 use stella_bundle::envelope::IN_TOTO;
 use stella_bundle::json;
@@ -192,6 +192,8 @@ fn of_payload(bundle: &Bundle, payload: &[u8]) -> Option<([u8; 32], Vec<u8>)> {
         return None;
     };
     let key_id = json::decode_base64(hint)?.try_into().ok()?;
-    let is_same = envelope.payload_type == IN_TOTO && envelope.payload == payload;
+    let is_same = bundle.version == Version::V0_3
+        && envelope.payload_type == IN_TOTO
+        && envelope.payload == payload;
     is_same.then(|| (key_id, bundle.content.signature().to_vec()))
 }

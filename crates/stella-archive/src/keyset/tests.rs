@@ -188,3 +188,24 @@ fn what_follows_keeps_what_was_said() {
         None
     );
 }
+
+#[test]
+fn the_first_keyset_is_number_one_and_names_none_before_it() {
+    let keyset = first();
+    keyset.require_first().unwrap();
+    let later = second(&keyset);
+    let refused = |what| {
+        Err(KeysetError::DoesNotFollow {
+            version: later.version,
+            earlier: 0,
+            what,
+        })
+    };
+    assert_eq!(later.require_first(), refused(Breach::Version));
+    let mut named = keyset.clone();
+    named.previous = Some(predecessor(&keyset));
+    let Err(KeysetError::DoesNotFollow { what, .. }) = named.require_first() else {
+        panic!("a first keyset with one before it");
+    };
+    assert_eq!(what, Breach::Predecessor);
+}

@@ -138,6 +138,24 @@ pub enum Mismatch {
     /// The lines.
     #[error("the leaves")]
     Leaves,
+    /// The checkpoint, or the bundles beside it.
+    #[error("the checkpoint and its bundles")]
+    Checkpoint,
+    /// The hashes of the tree.
+    #[error("the hashes of the tree")]
+    Hashes,
+    /// A class has a file that is not counted, or lacks one.
+    #[error("which files there are")]
+    Files,
+    /// Verified attestations, rejected ones, everything else.
+    #[error("the order of leaf {0}")]
+    Order(u64),
+    /// A leaf was verified in a way that the statement does not name.
+    #[error("the profile of leaf {0}")]
+    Profile(u64),
+    /// The trusted root by which attestations were verified is not there.
+    #[error("a trusted root is missing")]
+    TrustedRoot,
     /// How many leaves are what.
     #[error("how many leaves are what")]
     Counts,

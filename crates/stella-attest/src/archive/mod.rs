@@ -16,6 +16,7 @@ pub mod run;
 pub mod search;
 pub mod source;
 mod spool;
+mod surroundings;
 pub mod verify;
 
 pub use error::ArchiveError;

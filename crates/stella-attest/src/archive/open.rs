@@ -11,6 +11,7 @@ use stella_archive::history::History;
 use stella_archive::index::{self, Head, IndexError, Keys};
 use stella_archive::nodes::{self, Nodes};
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
+use stella_bundle::key::sha256;
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
 use stella_tlog::hash::Hash;
 use stella_tlog::tree::{Frontier, TreeSize};
@@ -109,12 +110,19 @@ impl Archive {
         if manifest.artifact_type.as_deref() != Some(ARTIFACT_TYPE) {
             return Err(absent());
         }
-        let title = |layer: &Descriptor| layer.annotations.get(TITLE).cloned();
-        let parts = manifest.layers().iter();
-        let parts = parts.filter_map(|layer| Some((title(layer)?, layer.clone())));
+        let mut parts = BTreeMap::new();
+        for layer in manifest.layers() {
+            let title = layer.annotations.get(TITLE).cloned().unwrap_or_default();
+            // Of two files with one name each reader would take another.
+            if title.is_empty() || parts.insert(title.clone(), layer.clone()).is_some() {
+                return Err(ArchiveError::Unreadable {
+                    what: format!("a layer with the name {title:?}"),
+                });
+            }
+        }
         Ok(Self {
             name: name.to_owned(),
-            parts: parts.collect(),
+            parts,
             place: Place::Storage(storage),
         })
     }
@@ -251,7 +259,11 @@ impl Archive {
         let mut roots = Vec::new();
         let names = self.parts.keys().filter(|name| name.starts_with("trust/"));
         for name in names.take(MAX_ROOTS) {
-            roots.push(self.read(name, MAX_TRUSTED_ROOT as u64).await?);
+            let root = self.read(name, MAX_TRUSTED_ROOT as u64).await?;
+            if *name != format!("trust/{}.json", hex::encode(sha256(&root))) {
+                return Err(ArchiveError::Unreadable { what: name.clone() });
+            }
+            roots.push(root);
         }
         Ok(roots)
     }
@@ -268,7 +280,8 @@ impl Archive {
         let file: FrontierFile = serde_json::from_slice(&file).map_err(|_| unreadable())?;
         let hash = |text: &String| {
             let bytes = hex::decode(text).ok()?;
-            Hash::try_from(bytes.as_slice()).ok()
+            let is_lower = hex::encode(&bytes) == *text;
+            Hash::try_from(bytes.as_slice()).ok().filter(|_| is_lower)
         };
         let hashes: Option<Vec<_>> = file.hashes.iter().map(hash).collect();
         Ok(Frontier::from_hashes(
@@ -281,6 +294,14 @@ impl Archive {
     pub(crate) fn blobs(&self, class: Class) -> impl Iterator<Item = String> {
         let names = (0..).map(move |number| class.file(number));
         names.take_while(|name| self.parts.contains_key(name))
+    }
+
+    /// Says whether the files of a class are counted from 0 without a gap, and are all there is of it.
+    pub(crate) fn is_counted(&self, class: Class) -> bool {
+        let first = class.file(0);
+        let folder = first.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let is_within = |name: &&String| name.split('/').next() == Some(folder);
+        self.parts.keys().filter(is_within).count() == self.blobs(class).count()
     }
 
     /// Finds the leaves of attestations under a key of the index.

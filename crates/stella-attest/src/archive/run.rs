@@ -50,6 +50,8 @@ const BATCH_BYTES: usize = 16 << 20;
 const README: &str = include_str!("README.txt");
 /// The format.
 const FORMAT: &str = include_str!("../../../../docs/reference/archive-format.md");
+/// A verifier that was written from the format alone.
+const VERIFIER: &str = include_str!("verify.py");
 
 /// What comes in: the bytes of attestations, from wherever they are.
 pub type Incoming<'a> = Pin<Box<dyn Stream<Item = Result<Vec<u8>, ArchiveError>> + 'a>>;
@@ -498,6 +500,7 @@ fn add_words(
     let mut parts = vec![
         write("README.txt", README.as_bytes())?,
         write("FORMAT.md", FORMAT.as_bytes())?,
+        write("verify.py", VERIFIER.as_bytes())?,
         write(History::FILE, &history.to_bytes())?,
     ];
     let manifest = OrgStatement::parse(&document.bytes).and_then(|each| each.to_manifest());

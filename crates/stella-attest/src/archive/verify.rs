@@ -2,6 +2,7 @@
 //!
 //! Frames are opened, hashed and verified across cores; in memory are what leaves say and one blob.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,6 +15,7 @@ use stella_archive::frames::{self, Class, FrameError};
 use stella_archive::history::{self, History, Judgement};
 use stella_archive::leaf::{Kind, Leaf, Status};
 use stella_archive::levels::{Missing, Refusal, Reverifier, Scales, read_roots};
+use stella_archive::nodes;
 use stella_archive::seal::Seal;
 use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
@@ -22,6 +24,7 @@ use stella_bundle::verify::{Artifact, Policy};
 
 use super::error::{ArchiveError, Mismatch};
 use super::open::Archive;
+use super::surroundings;
 
 /// Refusals that are listed; more are counted.
 const MOST_LISTED: usize = 100;
@@ -101,7 +104,11 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     let (anchor, known, own) = (demands.anchor, demands.known, demands.own);
     let judgement = history::judge(&past, anchor, known, own, demands.now)?;
 
-    // 2. The leaves are those of the statement.
+    // 2. What lies around the statement is its own, and so are the leaves.
+    let at = usize::try_from(sequence).unwrap_or(usize::MAX);
+    let own_statement = judgement.statements.get(at).zip(past.statements.get(at));
+    let (statement, document) = own_statement.ok_or(ArchiveError::Mismatch(Mismatch::Leaves))?;
+    surroundings::require(archive, &statement.manifest, document, &root_files).await?;
     let leaves = leaves(archive, &judgement, sequence, demands.now).await?;
 
     // 3. The bytes are those of the leaves; and what they hold verifies.
@@ -159,8 +166,6 @@ fn independent(scales: &Scales<'_>, sequence: u64) -> Vec<Option<Reverifier>> {
     (0..profiles)
         .map(|_| scales.independent_verifier(sequence))
         .collect()
-}
-
 /// Returns the files that nothing above has read.
 fn helpers(archive: &Archive) -> Vec<String> {
     let is_packed = |name: &str| name.ends_with(".zst");
@@ -231,9 +236,6 @@ async fn leaves(
     let at = usize::try_from(sequence).unwrap_or(usize::MAX);
     let statement = judgement.statements.get(at);
     let statement = statement.ok_or(mismatch(Mismatch::Leaves))?;
-    if statement.manifest.period.name != archive.name {
-        return Err(mismatch(Mismatch::Name));
-    }
     let before = archive.frontier().await?;
     let earlier = at
         .checked_sub(1)
@@ -248,6 +250,8 @@ async fn leaves(
     }
     let mut seal = Seal::new(before);
     let mut leaves = Leaves::default();
+    let mut hashes: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    let (profiles, mut last) = (statement.manifest.profiles.len(), 0);
     for name in archive.blobs(Class::Leaves) {
         let wrong = |error| ArchiveError::Frame {
             part: name.clone(),
@@ -267,7 +271,20 @@ async fn leaves(
                 }
                 let leaf = Leaf::parse(line);
                 let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
-                seal.append_line(&leaf, line, |_, _, _| ());
+                let (part, ..) = leaf.rank();
+                if part < last {
+                    return Err(mismatch(Mismatch::Order(index)));
+                }
+                last = part;
+                if leaf.profile as usize >= profiles {
+                    return Err(mismatch(Mismatch::Profile(index)));
+                }
+                seal.append_line(&leaf, line, |level, _, hash| {
+                    if let Some(file) = nodes::file_of(level) {
+                        let hashes = hashes.entry(file).or_default();
+                        hashes.extend_from_slice(hash.as_bytes());
+                    }
+                });
                 leaves.add(index, &leaf);
             }
         }
@@ -280,9 +297,28 @@ async fn leaves(
     if sealed.tree != manifest.tree || sealed.range != manifest.range {
         return Err(mismatch(Mismatch::Leaves));
     }
-    match sealed.counts == manifest.counts {
-        true => Ok(leaves),
-        false => Err(mismatch(Mismatch::Counts)),
+    if sealed.counts != manifest.counts {
+        return Err(mismatch(Mismatch::Counts));
+    }
+    require_hashes(archive, &hashes).await?;
+    Ok(leaves)
+}
+
+/// Requires that the files of hashes are those of the tree: proofs are made from them.
+async fn require_hashes(
+    archive: &Archive,
+    hashes: &BTreeMap<u8, Vec<u8>>,
+) -> Result<(), ArchiveError> {
+    let names = archive.files().map(|(name, _)| name);
+    let found = names.filter(|name| name.starts_with("hashes/")).count();
+    let mut is_same = found == hashes.len();
+    for (file, expected) in hashes {
+        let name = nodes::file_name(*file);
+        is_same = is_same && archive.read(&name, MAX_BLOB).await? == *expected;
+    }
+    match is_same {
+        true => Ok(()),
+        false => Err(ArchiveError::Mismatch(Mismatch::Hashes)),
     }
 }
 
@@ -317,12 +353,15 @@ async fn bytes(
     let total = row.expected.len();
     let names: Vec<_> = archive.blobs(class).collect();
     if names.is_empty() {
-        // Let go after retention, the leaves stay; before that they are simply not there.
-        if total > 0 && !row.is_due {
+        // Let go after retention, the leaves stay; before that they are simply not there. Records are kept for ever.
+        let is_missing = row.expected.iter().any(|each| each.size > 0);
+        if is_missing && !row.is_due {
             return Err(ArchiveError::Mismatch(Mismatch::Gone));
         }
         if is_attestations {
             found.absent += total as u64;
+        } else if row.expected.iter().any(|each| each.size > 0) {
+            return Err(ArchiveError::Mismatch(Mismatch::Length));
         }
         return Ok(());
     }
@@ -345,7 +384,12 @@ async fn bytes(
             (demands.done)(found.present);
         }
     }
-    match at == total {
+    // What is empty and comes last is in no frame.
+    let nothing = Fingerprint::of(b"");
+    let is_empty = |each: &Expected| each.size == 0 && each.digest == nothing;
+    let rest = row.expected.get(at..).unwrap_or_default();
+    found.present += rest.len() as u64;
+    match rest.iter().all(is_empty) {
         true => Ok(()),
         false => Err(ArchiveError::Mismatch(Mismatch::Length)),
     }
