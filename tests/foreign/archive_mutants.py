@@ -26,8 +26,9 @@ import urllib.request
 from pathlib import Path
 
 import zstandard
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 TITLE, NAME = "org.opencontainers.image.title", "org.opencontainers.image.ref.name"
 LATER = ["--at", "2046-01-01T00:00:00Z"]
@@ -463,6 +464,7 @@ def of_statements(sink, period, book, office):
         "coverage": [{"log": "rekor"}], "coverage ": [], "profiles.0.verifier": None, "retention": {}, "require": {},
     }.items():
         sealed(f"{path} changed", setting(path, value))
+    sealed("a policy that is no digest", setting("profiles.0.policy", "none"))
     sealed("range.start less", setting("range.start", lambda each: each - 1))
     sealed("sequence less", setting("sequence", lambda each: each - 1))
     sealed("sequence true", setting("sequence", True))
@@ -991,12 +993,259 @@ def of_other_files(sink, period, files, book, office):
     layers("a layer of another size", lambda each: [{**each[0], "size": each[0]["size"] + 1}, *each[1:]])
     layers("a layer of a digest that is not there", lambda each: [{**each[0], "digest": "sha256:" + "0" * 64}, *each[1:]])
     layers("a layer of another media type", lambda each: [{**each[0], "mediaType": "text/plain"}, *each[1:]])
+    layers("a layer of another digest", lambda each: [{**each[0], "digest": "sha512:" + "0" * 128}, *each[1:]])
     layers("no layers", lambda each: [])
     manifest("another artifact type", lambda each: each.update(artifactType="application/vnd.stella-ops.archive.v2"))
     manifest("no artifact type", lambda each: each.pop("artifactType"))
     manifest("no annotations", lambda each: each.pop("annotations"))
     manifest("other hints", lambda each: each["annotations"].update({"org.stella-ops.archive.sequence": "9"}))
     sink.write("carrier: another name", period, files, label="other")
+
+
+# ---- Tokens of an authority of our own
+
+
+def tlv(tag, *parts):
+    body = b"".join(parts)
+    size = len(body)
+    length = bytes([size]) if size < 128 else bytes([0x81, size]) if size < 256 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + body
+
+
+def oid(dotted):
+    first, second, *rest = map(int, dotted.split("."))
+    body = bytes([40 * first + second])
+    for number in rest:
+        digits = [number & 127]
+        while number := number >> 7:
+            digits.insert(0, number & 127 | 128)
+        body += bytes(digits)
+    return tlv(0x06, body)
+
+
+SHA = {"sha1": "1.3.14.3.2.26", **{f"sha{256 if at == 1 else 384 if at == 2 else 512}": f"2.16.840.1.101.3.4.2.{at}" for at in (1, 2, 3)}}
+CMS = "1.2.840.113549.1.9"
+
+
+class Authority:
+    """A root, perhaps an intermediate, and who signs tokens: as the changes say, else as they should be."""
+
+    def __init__(self, kind="P-256", usages=(x509.ExtendedKeyUsageOID.TIME_STAMPING,), critical=True, valid=None, root_valid=None, ca=True,
+                 constraints=True, length=None, middle=False, key_usage=True, issuer_usage=True, stranger=False, extra=None):
+        self.kind, now = kind, datetime.datetime(2026, 1, 1)
+        always = (datetime.datetime(2020, 1, 1), datetime.datetime(2050, 1, 1))
+        self.key = {
+            "P-256": lambda: ec.generate_private_key(ec.SECP256R1()), "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+            "P-521": lambda: ec.generate_private_key(ec.SECP521R1()), "Ed25519": ed25519.Ed25519PrivateKey.generate,
+            "RSA": lambda: rsa.generate_private_key(65537, 2048), "RSA-1024": lambda: rsa.generate_private_key(65537, 1024),
+        }[kind]()
+        root_key = ec.generate_private_key(ec.SECP384R1())
+        authority = (ca, length) if constraints else None
+        root = certificate("root", root_key, "root", root_key, root_valid or always, authority, None, issuer_usage and "sign")
+        chain, above = [root], root_key
+        if middle:
+            above = ec.generate_private_key(ec.SECP256R1())
+            chain.insert(0, certificate("middle", above, "root", root_key, always, (True, None), None, "sign"))
+        signer = ec.generate_private_key(ec.SECP384R1()) if stranger else above
+        named = "middle" if middle else "root"
+        leaf = certificate("signer", self.key, named, signer, valid or always, None, (usages, critical) if usages else None, key_usage and "use", extra)
+        self.chain = [leaf, *chain]
+
+    def top(self):
+        return self.chain[-1].fingerprint(hashes.SHA256()).hex()
+
+    def to_json(self, leaf=True):
+        certificates = self.chain if leaf else self.chain[1:]
+        raws = [{"rawBytes": b64(each.public_bytes(serialization.Encoding.DER))} for each in certificates]
+        return {"subject": {"organization": "x", "commonName": "y"}, "uri": "https://tsa.example", "certChain": {"certificates": raws},
+                "validFor": {"start": "2020-01-01T00:00:00Z"}}
+
+    def token(self, signature, **how):
+        """Returns a TimeStampResp; `how` says in what it is not as it should be."""
+        ask = lambda name, default=None: how.get(name, default)
+        sha, digest = ask("sha", "sha256"), ask("digest", "sha256")
+        time = ask("time") or f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%d%H%M%SZ}"
+        imprint = hashlib.new(sha, signature + ask("of", b"")).digest()
+        info = tlv(0x30, tlv(0x02, bytes([ask("version", 1)])), oid("1.2.3"),
+                   tlv(0x30, tlv(0x30, oid(SHA[sha]), b"\x05\0"), tlv(0x04, imprint)), tlv(0x02, b"\x2a"), tlv(0x18, time.encode()), ask("more", b""))
+        leaf = self.chain[0].public_bytes(serialization.Encoding.DER)
+        attribute = lambda kind, *values: tlv(0x30, oid(kind), tlv(0x31, *values))
+        attributes = {
+            "type": attribute(f"{CMS}.3", oid(ask("type", f"{CMS}.16.1.4"))),
+            "digest": attribute(f"{CMS}.4", tlv(0x04, hashlib.new(digest, info + ask("content", b"")).digest())),
+            "v2": attribute(f"{CMS}.16.2.47", tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x04, hashlib.sha256(ask("named", leaf)).digest()))))),
+            "v2-512": attribute(f"{CMS}.16.2.47", tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x30, oid(SHA["sha512"])), tlv(0x04, hashlib.sha512(leaf).digest()))))),
+            "v1": attribute(f"{CMS}.16.2.12", tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x04, hashlib.sha1(ask("named1", leaf)).digest()))))),
+            "time": attribute(f"{CMS}.5", tlv(0x17, b"200101000000Z")),
+            "unknown": attribute("1.2.3.4", b"\x05\0"),
+        }
+        signed = b"".join(sorted(attributes[name] for name in ask("attributes", ("type", "digest", "v2"))))
+        signature_algorithm, made = self.sign(tlv(0x31, signed), ask("by", digest), ask("algorithm"))
+        one = self.chain[0]
+        issuer, number = one.issuer.public_bytes(), one.serial_number
+        serial = tlv(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+        sid = ask("sid") or tlv(0x30, ask("issuer", issuer), serial)
+        signer = tlv(0x30, tlv(0x02, b"\x01"), sid, tlv(0x30, oid(SHA[digest])), tlv(0xA0, signed) if ask("is_signed", True) else b"",
+                     signature_algorithm, tlv(0x04, made))
+        carried = b"".join(ask("carried", (leaf,)))
+        data = tlv(0x30, tlv(0x02, b"\x03"), tlv(0x31, tlv(0x30, oid(SHA[digest]))),
+                   tlv(0x30, oid(ask("content_type", f"{CMS}.16.1.4")), tlv(0xA0, tlv(0x04, info))),
+                   tlv(0xA0, carried) if carried else b"", tlv(0x31, *[signer] * ask("signers", 1)))
+        return tlv(0x30, tlv(0x30, tlv(0x02, bytes([ask("status", 0)]))), tlv(0x30, oid("1.2.840.113549.1.7.2"), tlv(0xA0, data)))
+
+    def sign(self, message, sha, named):
+        sha2 = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}[sha]()
+        if self.kind.startswith("P"):
+            made, name = self.key.sign(message, ec.ECDSA(sha2)), {"sha1": "1.2.840.10045.4.1"}.get(sha) or f"1.2.840.10045.4.3.{('sha256', 'sha384', 'sha512').index(sha) + 2}"
+        elif self.kind.startswith("RSA"):
+            made, name = self.key.sign(message, padding.PKCS1v15(), sha2), "1.2.840.113549.1.1." + {"sha1": "5", "sha256": "11", "sha384": "12", "sha512": "13"}[sha]
+        else:
+            made, name = self.key.sign(message), "1.3.101.112"
+        return tlv(0x30, oid(named or name)), made
+
+
+def certificate(name, key, issuer, issuer_key, valid, authority, usages, usage, extra=None):
+    called = lambda text: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+    builder = x509.CertificateBuilder().subject_name(called(name)).issuer_name(called(issuer)).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(valid[0]).not_valid_after(valid[1])
+    if authority:
+        builder = builder.add_extension(x509.BasicConstraints(*authority), critical=True)
+    if usages:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages[0]), critical=usages[1])
+    if usage:
+        sign = usage == "sign"
+        builder = builder.add_extension(x509.KeyUsage(not sign, False, False, False, False, sign, sign, False, False), critical=True)
+    if extra:
+        builder = builder.add_extension(*extra)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def of_tokens(sink, period, book, office):
+    stamping, code = x509.ExtendedKeyUsageOID.TIME_STAMPING, x509.ExtendedKeyUsageOID.CODE_SIGNING
+    (root,) = [data for name, data in book.files.items() if name.startswith("trust/")]
+    signers = book.predicate()["signers"]
+    old, new = datetime.datetime(2020, 1, 1), datetime.datetime(2026, 6, 1)
+    good = Authority()
+
+    def stamped(name, authority=good, leaf=True, falls=(), json_of=None, known=True, beside=(), **how):
+        value = json.loads(root)
+        value["timestampAuthorities"] += [*beside, json_of or authority.to_json(leaf)]
+        raw = compact(value)
+
+        def change(fields):
+            if known:
+                fields["authorities"].append(authority.top())
+            fields["compromised"] += [{"key": sha256(spki_of(each)), "since": "2030-01-01T00:00:00Z", "what": "clock"} for each in falls]
+
+        changed = book.copy().event(office, change, signers)
+        for title in [title for title in changed.files if title.startswith("trust/")]:
+            del changed.files[title]
+        changed.files[f"trust/{sha256(raw)}.json"] = raw
+        changed.seal(office, lambda fields: fields["profiles"][0].update(trustedRoot=sha256(raw)), tokens=[])
+        bundles = []
+        for each in changed.newest.bundles:
+            key_id, signature, _ = parts_of(each)
+            bundles.append(bundle_of(changed.newest.raw, key_id, signature, [authority.token(signature, **how)]))
+        # The predicate asks for one token each, and was signed as that.
+        changed.put_newest(Document(changed.newest.raw, bundles))
+        sink.write(f"token: {name}", period, changed.to_files(), LATER)
+
+    stamped("as it should be")
+    stamped("of an authority that does not count", known=False)
+    for kind in ("P-384", "P-521", "Ed25519", "RSA", "RSA-1024"):
+        stamped(f"by {kind}", Authority(kind), digest="sha512" if kind == "Ed25519" else "sha256")
+    stamped("by Ed25519 with SHA-256", Authority("Ed25519"))
+    for sha in ("sha1", "sha384", "sha512"):
+        stamped(f"imprint by {sha}", sha=sha)
+        stamped(f"digest by {sha}", digest=sha)
+        stamped(f"digest by SHA-256, signed by {sha}", by=sha)
+        stamped(f"RSA, digest by SHA-256, signed by {sha}", Authority("RSA"), by=sha)
+    stamped("RSA named by its key", Authority("RSA"), algorithm="1.2.840.113549.1.1.1")
+    stamped("RSA named by its key, by SHA-512", Authority("RSA"), algorithm="1.2.840.113549.1.1.1", digest="sha512")
+    stamped("ECDSA named by its key", algorithm="1.2.840.10045.2.1")
+    stamped("RSA named as ECDSA", Authority("RSA"), algorithm="1.2.840.10045.4.3.2")
+    for attributes in (("type", "digest"), ("type", "v2"), ("digest", "v2"), ("type", "digest", "v1"), ("type", "digest", "v1", "v2"),
+                       ("type", "digest", "v2-512"), ("type", "digest", "v2", "time", "unknown"), ("type", "type", "digest", "v2"),
+                       ("type", "digest", "digest", "v2"), ("type", "digest", "v2", "v2-512")):
+        stamped(f"with the attributes {' '.join(attributes)}", attributes=attributes)
+    stamped("naming another certificate", named=b"")
+    stamped("naming another certificate in the old way", named1=b"", attributes=("type", "digest", "v1"))
+    stamped("naming another certificate in the old way too", named1=b"", attributes=("type", "digest", "v1", "v2"))
+    stamped("with no signed attributes", is_signed=False)
+    stamped("of another message", of=b"x")
+    stamped("of another content", content=b"x")
+    stamped("of another type in its attributes", type=f"{CMS}.16.1.5")
+    stamped("of another type of content", content_type=f"{CMS}.16.1.5")
+    stamped("version 2", version=2)
+    stamped("two signers", signers=2)
+    stamped("no signer", signers=0)
+    for status in (1, 2, 5):
+        stamped(f"status {status}", status=status)
+    for time in ("20260101000000Z", "20190101000000Z", "20460101000000Z", "20460101000001Z", "20251231235959.5Z", "20260101000000.50Z",
+                 "20260101000000.Z", "202601010000Z", "20260101000060Z", "20260132000000Z", "20260101000000", "20260101000000+0000",
+                 "20260101000000.123456Z", "20260101000000.1234567Z", "20260101000000.1234567891Z", "20260101240000Z"):
+        stamped(f"at {time}", time=time)
+    stamped("with accuracy, order, nonce", more=tlv(0x30, tlv(0x02, b"\1")) + tlv(0x01, b"\xff") + tlv(0x02, b"\7"))
+    stamped("with its authority's name and extensions", more=tlv(0xA0, b"") + tlv(0xA1, b""))
+    stamped("with fields that are none", more=tlv(0x04, b"more"))
+    stamped("with fields in another order", more=tlv(0x02, b"\7") + tlv(0x30, b""))
+    # Certificates.
+    leaf = good.chain[0].public_bytes(serialization.Encoding.DER)
+    other = Authority()
+    stamped("carrying nothing", carried=())
+    stamped("carrying nothing, the chain has no signer", leaf=False, carried=())
+    stamped("the chain has no signer, it comes along", leaf=False)
+    stamped("carrying a stranger too", carried=(leaf, other.chain[0].public_bytes(serialization.Encoding.DER)))
+    stamped("carrying a stranger alone", carried=(other.chain[0].public_bytes(serialization.Encoding.DER),))
+    stamped("carrying a key that fell", carried=(leaf, other.chain[0].public_bytes(serialization.Encoding.DER)), falls=[other.chain[0]])
+    stamped("carrying what is no certificate", carried=(leaf, tlv(0x30, b"")))
+    stamped("carrying another kind of certificate", carried=(leaf, tlv(0xA1, b"")))
+    for at, whose in ((0, "signer"), (1, "root")):
+        stamped(f"the {whose}'s key fell", falls=[good.chain[at]])
+    middle = Authority(middle=True)
+    stamped("with a certificate between", middle)
+    stamped("with a certificate between whose key fell", middle, falls=[middle.chain[1]])
+    stamped("with a certificate between, root and it exchanged", middle, json_of={**middle.to_json(), "certChain": {
+        "certificates": [middle.to_json()["certChain"]["certificates"][at] for at in (0, 2, 1)]}})
+    stamped("with a certificate between that is missing", middle, json_of={**middle.to_json(), "certChain": {
+        "certificates": [middle.to_json()["certChain"]["certificates"][at] for at in (0, 2)]}})
+    stamped("ending below its root", middle, known=False, json_of={**middle.to_json(), "certChain": {"certificates": middle.to_json()["certChain"]["certificates"][:2]}})
+    below = {**good.to_json(), "certChain": {"certificates": [*good.to_json()["certChain"]["certificates"], *other.to_json()["certChain"]["certificates"][1:]]}}
+    stamped("by a chain that counts, another one before it", beside=[below])
+    for name, how in {
+        "no usage": {"usages": None}, "another usage": {"usages": (code,)}, "another usage too": {"usages": (stamping, code)},
+        "usage not critical": {"critical": False}, "expired": {"valid": (old, new)}, "not valid yet": {"valid": (datetime.datetime(2040, 1, 1), datetime.datetime(2050, 1, 1))},
+        "root expired": {"root_valid": (old, new)}, "root is no authority": {"ca": False}, "root says nothing": {"constraints": False},
+        "root of length 0": {"length": 0}, "root of length 0, one between": {"length": 0, "middle": True}, "root of length 1, one between": {"length": 1, "middle": True},
+        "no key usage": {"key_usage": False}, "no key usage of the root": {"issuer_usage": False}, "signed by another key": {"stranger": True},
+        "an unknown critical extension": {"extra": (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)},
+        "an unknown extension": {"extra": (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), False)},
+        "an authority itself": {"extra": (x509.BasicConstraints(True, None), True)},
+    }.items():
+        stamped(f"certificate: {name}", Authority(**how))
+
+
+def spki_of(certificate):
+    return certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def of_anchors(sink, source, folder, book):
+    text = (folder / "org.anchor").read_text()
+    head, first, second = (lambda parts: (parts[0], *parts[1:]))(text.split("-----BEGIN PUBLIC KEY-----"))
+    begin = "-----BEGIN PUBLIC KEY-----"
+    keys = json.loads(book.keysets[0].raw)["keys"]
+    pem = {each["role"]: f"\n{each['publicKey']}\n-----END PUBLIC KEY-----\n" for each in keys}
+    for at, (name, changed) in enumerate({
+        "as it was": text, "another origin": text.replace("archive.example.org", "archive.example.com"), "another version": text.replace("/v1", "/v2"),
+        "another keyset": text.replace("keyset: sha256:", "keyset: sha256:0").replace(head[-2], "", 0)[:-1], "one key": head + begin + first,
+        "keys exchanged": head + begin + second + begin + first, "a key twice": head + begin + first + begin + first,
+        "recovery for classical": head + begin + pem["recovery"] + begin + second, "keys in long lines": head + begin + pem["classical"] + begin + pem["post-quantum"],
+        "a key more": text + begin + first, "no keys": head, "lines exchanged": "\n".join([head.split("\n")[0], *head.split("\n")[2:0:-1], ""]) + text[len(head) :],
+        "empty": "",
+    }.items()):
+        anchor = f"changed-{at}.anchor"
+        (folder / anchor).write_text(changed)
+        sink.case(f"anchor: {name}", source.folder, anchor, [])
 
 
 # ---- What is good
@@ -1049,6 +1298,7 @@ def of_taken_out(sink, folder, out):
         }.items():
             if not path.endswith(" "):
                 changed(f"{path} changed", setting(path, value))
+        changed("an index beyond the tree", lambda each: each["attestations"][0]["archive"].update(index=each["attestations"][0]["archive"]["size"]))
         changed("a longer path", lambda each: each["attestations"][0]["archive"]["path"].append(b64(bytes(32))))
         for round_ in range(6):
             for path in (f"{place}.leaf", "attestations.0.bundle"):
@@ -1106,6 +1356,8 @@ def main():
     single_bytes(sink, period, files, book, office)
     of_statements(sink, period, book, office)
     of_bundles(sink, period, book, office)
+    of_tokens(sink, period, book, office)
+    of_anchors(sink, source, KEYS, book)
     of_keysets(sink, period, book, office)
     of_the_past(sink, period, book)
     of_leaves(sink, period, book, office)

@@ -458,7 +458,7 @@ SIGNING_CERTIFICATE = bytes.fromhex("2a864886f70d010910020c")
 SIGNING_CERTIFICATE_V2 = bytes.fromhex("2a864886f70d010910022f")
 HASHES = {bytes.fromhex(f"6086480165030402{last}"): name for last, name in (("01", "sha256"), ("02", "sha384"), ("03", "sha512"))}
 SIGNATURES = {  # the kind of key and the hash; none where the digest algorithm says it
-    RSA: ("RSA", None), EC: ("P-", None), bytes.fromhex("2b6570"): ("Ed25519", None),
+    RSA: ("RSA", None), bytes.fromhex("2b6570"): ("Ed25519", None),
     bytes.fromhex("2a864886f70d01010b"): ("RSA", "sha256"), bytes.fromhex("2a8648ce3d040302"): ("P-", "sha256"),
     bytes.fromhex("2a864886f70d01010c"): ("RSA", "sha384"), bytes.fromhex("2a8648ce3d040303"): ("P-", "sha384"),
     bytes.fromhex("2a864886f70d01010d"): ("RSA", "sha512"), bytes.fromhex("2a8648ce3d040304"): ("P-", "sha512"),
@@ -524,6 +524,9 @@ def token_of(token, signature):
     certificates = [one for one in certificates if one is not None]
     # 2. It is over this signature.
     fields = inside(only(der(info.content)), 0x30, 5)
+    tags = bytes(field.tag for field in fields)
+    shape = rb"\x02\x06\x30\x02\x18\x30?\x01?\x02?\xa0?\xa1?"  # RFC 3161 §2.4.2, from accuracy on optional
+    require(fields[0].content == b"\1" and re.fullmatch(shape, tags), "a token's TSTInfo has another shape")
     imprint = inside(fields[2], 0x30, 2)
     require(imprint[1].tag == 0x04 and imprint[1].content == hashlib.new(hash_of(imprint[0]), signature).digest(), "a token is over something else")
     signer = inside(only(inside(parts[-1], 0x31)), 0x30, 6)
@@ -562,10 +565,10 @@ def stamps_of_token(token, signature, chains):
 
 
 def token_time(element):
-    found = re.fullmatch(rb"([0-9]{14})(?:\.([0-9]{0,5}[1-9]))?Z", element.content)
+    found = re.fullmatch(rb"([0-9]{14})(?:\.([0-9]{0,8}[1-9]))?Z", element.content)
     require(element.tag == 0x18 and found, "a token has no time")
     time = datetime.datetime.strptime(found[1].decode(), "%Y%m%d%H%M%S").replace(tzinfo=datetime.timezone.utc)
-    return time + datetime.timedelta(microseconds=int((found[2] or b"0").ljust(6, b"0")))
+    return time + datetime.timedelta(microseconds=int((found[2] or b"0").ljust(6, b"0")[:6]))
 
 
 def is_meant(certificate, sid):
@@ -594,13 +597,20 @@ def names_certificate(attributes, leaf):
     return value.content == hashlib.new(name, whole).digest()
 
 
+UNDERSTOOD = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage)
+
+
 def is_chain(chain, time):
     """Says whether these certificates, the signer's first, were valid at a time, and the first one for time stamping."""
     if not all(one.not_valid_before_utc <= time <= one.not_valid_after_utc for one in chain):
         return False
     try:
-        usage = chain[0].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        if list(usage) != [x509.ExtendedKeyUsageOID.TIME_STAMPING]:
+        usage = chain[0].extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        if not usage.critical or list(usage.value) != [x509.ExtendedKeyUsageOID.TIME_STAMPING]:
+            return False
+        if any(one.critical and type(one.value) not in UNDERSTOOD for each in chain for one in each.extensions):
+            return False
+        if any(type(one.value) is x509.BasicConstraints and one.value.ca for one in chain[0].extensions):
             return False
         for below, (one, issuer) in enumerate(zip(chain, chain[1:])):
             one.verify_directly_issued_by(issuer)
