@@ -477,6 +477,9 @@ def of_statements(sink, period, book, office):
     sealed("no tokens asked for, none there", setting("require.timestamps", 0), tokens=[])
     sealed("no tokens asked for, none there, later", setting("require.timestamps", 0), tokens=[], arguments=LATER)
     sealed("no tokens", tokens=[])
+    for time in ("2029-12-31T23:59:59Z", "2046-01-01T00:05:00Z", "2046-01-01T00:05:01Z"):
+        sealed(f"made at {time}", setting("created", time))
+        sealed(f"made at {time}, later", setting("created", time), arguments=LATER)
     sealed("a member is missing", lambda fields: fields.pop("retention") and None)
     for version in range(1, len(book.keysets)):
         def earlier(fields, version=version):
@@ -928,6 +931,10 @@ def of_other_files(sink, period, files, book, office):
             result[title] = data
         sink.write(f"{title}: {name}", period, result, **how)
 
+    for part in CLASSES:
+        kept = {title: data for title, data in files.items() if not title.startswith(part + "/")}
+        for time in ("2028-01-01T00:00:00Z", "2046-01-01T00:00:00Z"):
+            sink.write(f"{part}: let go by {time}", period, kept, ["--at", time])
     checkpoint = files["checkpoint.txt"]
     origin, size, root, _ = checkpoint.decode().split("\n")
     changed("another size", "checkpoint.txt", f"{origin}\n{int(size) + 1}\n{root}\n".encode())
@@ -1127,7 +1134,12 @@ def of_tokens(sink, period, book, office):
     old, new = datetime.datetime(2020, 1, 1), datetime.datetime(2026, 6, 1)
     good = Authority()
 
-    def stamped(name, authority=good, leaf=True, falls=(), json_of=None, known=True, beside=(), **how):
+    def stamped(name, *arguments, **how):
+        """Once where a token is asked for and once where none is."""
+        for least in (0, 1):
+            stamped_with(f"{name}, {least} asked for", least, *arguments, **how)
+
+    def stamped_with(name, least, authority=good, leaf=True, falls=(), json_of=None, known=True, beside=(), times=1, **how):
         value = json.loads(root)
         value["timestampAuthorities"] += [*beside, json_of or authority.to_json(leaf)]
         raw = compact(value)
@@ -1141,17 +1153,23 @@ def of_tokens(sink, period, book, office):
         for title in [title for title in changed.files if title.startswith("trust/")]:
             del changed.files[title]
         changed.files[f"trust/{sha256(raw)}.json"] = raw
-        changed.seal(office, lambda fields: fields["profiles"][0].update(trustedRoot=sha256(raw)), tokens=[])
+        def asking(fields):
+            fields["profiles"][0].update(trustedRoot=sha256(raw))
+            fields["require"]["timestamps"] = least
+
+        changed.seal(office, asking, tokens=[])
         bundles = []
         for each in changed.newest.bundles:
             key_id, signature, _ = parts_of(each)
-            bundles.append(bundle_of(changed.newest.raw, key_id, signature, [authority.token(signature, **how)]))
-        # The predicate asks for one token each, and was signed as that.
+            bundles.append(bundle_of(changed.newest.raw, key_id, signature, [authority.token(signature, **how)] * times))
+        # The predicate asks for tokens, and was signed as that.
         changed.put_newest(Document(changed.newest.raw, bundles))
         sink.write(f"token: {name}", period, changed.to_files(), LATER)
 
     stamped("as it should be")
     stamped("of an authority that does not count", known=False)
+    stamped_with("one asked for and two there", 1, times=2)
+    stamped_with("two asked for, and the same twice", 2, times=2)
     for kind in ("P-384", "P-521", "Ed25519", "RSA", "RSA-1024"):
         stamped(f"by {kind}", Authority(kind), digest="sha512" if kind == "Ed25519" else "sha256")
     stamped("by Ed25519 with SHA-256", Authority("Ed25519"))

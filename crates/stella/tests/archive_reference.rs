@@ -185,7 +185,7 @@ impl Office {
     fn verify(&self, case: &Case) -> Said {
         let verify = ["archive", "verify", &case.archive, "--anchor", &case.anchor];
         let arguments = case.arguments.iter().map(String::as_str);
-        let more = ["--archived-only", "--json"];
+        let more = ["--level", "archived", "--json"];
         self.0.run(verify.into_iter().chain(arguments).chain(more))
     }
 }
