@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Where each benchmark is, the command that runs it, and what it measures.
-const BENCHES: [(&str, &str, &str); 5] = [
+const BENCHES: [(&str, &str, &str); 6] = [
     (
         "crates/stella-pkcs11/benches/softhsm.rs",
         "cargo bench --package stella-pkcs11 --bench softhsm",
@@ -14,6 +14,11 @@ const BENCHES: [(&str, &str, &str); 5] = [
         "crates/stella-server/benches/log.rs",
         "cargo bench --package stella-server --bench log",
         "append to the log, next to what the disk can do",
+    ),
+    (
+        "crates/stella/benches/archive.rs",
+        "cargo bench --package stella --bench archive",
+        "seal a set of attestations, next to verifying it alone; verify and search the archive",
     ),
     (
         "crates/stella/benches/service.rs",

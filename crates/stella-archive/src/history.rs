@@ -19,7 +19,7 @@ use crate::anchor::{Anchor, OrgAnchor};
 use crate::fall::Falls;
 use crate::fingerprint::Fingerprint;
 use crate::keyset::{Keyset, OrgKeyEntry, Predecessor};
-use crate::statement::{Earlier, KeyId, KeysetPin, Manifest, OrgStatement};
+use crate::statement::{Earlier, KeyId, KeysetPin, Manifest, OrgStatement, OrgStatementError};
 
 pub use error::{HistoryError, Misfit};
 pub use existence::Existence;

@@ -131,9 +131,10 @@ fn what_was_sealed_verifies_when_everything_else_is_gone() {
     assert_eq!(
         (
             json["period"].as_str(),
-            json["manifest"]["sequence"].as_u64()
+            json["manifest"]["sequence"].as_u64(),
+            json["newest"].as_u64()
         ),
-        (Some("v1"), Some(2))
+        (Some("v1"), Some(0), Some(2))
     );
 }
 

@@ -194,8 +194,8 @@ impl Office {
 fn difference(case: &Case, said: &Said) -> Option<String> {
     let is_good = match said.code {
         0 => true,
-        // 1 and 10: the carrier has no such blob, or no such archive.
-        1 | 10 | 12 => false,
+        // 1 and 10: the carrier has no such blob, or no such archive. 2: the anchor is none.
+        1 | 2 | 10 | 12 => false,
         code => return Some(format!("ended with {code}: {}", said.err)),
     };
     match (&case.existed, &case.refused, is_good) {

@@ -117,6 +117,11 @@ def to_time(text):
         raise Refused(f"{text} is no time") from None
 
 
+def to_text(time):
+    fraction = f".{time.microsecond:06}".rstrip("0") if time.microsecond else ""
+    return f"{time:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
 def to_instant(text):
     """Reads a time of a trusted root: RFC 3339, perhaps with a fraction."""
     return datetime.datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", lambda found: found[1].ljust(7, "0"), text).replace("Z", "+00:00"))
@@ -704,14 +709,14 @@ class Times:
             require(len(counting) >= old.threshold, f"keyset {new.version} is not signed in time by {old.threshold} keys")
 
     def require_newest(self):
-        """Returns when the newest statement existed, and the keys of which a signature of it counts."""
+        """Returns when each statement existed, and the keys of which a signature of the newest counts."""
         newest, authorities = self.statements[-1], self.keysets[-1].authorities
         require(newest.keyset == self.keysets[-1], "the newest statement is not under the newest keyset")
         require(to_time(newest.fields["created"]) <= self.now + CLOCKS, "the newest statement is from the future")
-        time = self.of_statements(authorities)[-1]
-        counting = self.counting(newest, newest.keyset.keys.values(), time)
+        times = self.of_statements(authorities)
+        counting = self.counting(newest, newest.keyset.keys.values(), times[-1])
         require(counting, "no signature of the newest statement counts")
-        return time, counting
+        return times, counting
 
 
 # ---- Leaves and bytes (§5, §6) -----------------------------------------------------------------------------------------------
@@ -885,21 +890,23 @@ def blob(folder, descriptor, what):
 
 
 def files_of(folder, period):
-    """Returns the name of an archive, where it has one, and the paths of its files by their names."""
+    """Returns the name of an archive where it has one, the paths of its files by their names, and those of the newest archive."""
     if not (folder / "index.json").is_file():
-        return period, {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        return period, files, files
     found = []
     for descriptor in member(from_json((folder / "index.json").read_bytes(), "index.json"), "manifests", list):
         name = (descriptor.get("annotations") or {}).get("org.opencontainers.image.ref.name")
-        if period in (None, name):
-            manifest = from_json(blob(folder, descriptor, "the manifest")[1], "the manifest")
-            if manifest.get("artifactType") == TYPE:
-                files = files_of_manifest(folder, manifest)
-                require("history.json" in files, "history.json is missing")
-                history = from_json(files["history.json"].read_bytes(), "history.json")
-                found.append((len(member(history, "statements", list)), name, files))
-    require(found, "there is no archive" + (f" of the period {period}" if period else ""))
-    return max(found, key=lambda one: one[0])[1:]
+        manifest = from_json(blob(folder, descriptor, "the manifest")[1], "the manifest")
+        if manifest.get("artifactType") == TYPE:
+            files = files_of_manifest(folder, manifest)
+            require("history.json" in files, "history.json is missing")
+            history = from_json(files["history.json"].read_bytes(), "history.json")
+            found.append((len(member(history, "statements", list)), name, files))
+    wanted = [one for one in found if period in (None, one[1])]
+    require(wanted, "there is no archive" + (f" of the period {period}" if period else ""))
+    (_, name, files), (_, _, newest) = (max(some, key=lambda one: one[0]) for some in (wanted, found))
+    return name, files, newest
 
 
 def files_of_manifest(folder, manifest):
@@ -921,15 +928,19 @@ def check_trust(files):
     return roots
 
 
-def check_archive(files, anchor, now, sunsets, name):
-    """Verifies a whole archive and returns what is to be said about it."""
+def check_archive(files, newer, anchor, now, sunsets, name):
+    """Verifies a whole archive by the past of a newer one, and returns what is to be said about it."""
     for one in ("history.json", "checkpoint.txt", "frontier.json"):
         require(one in files, f"{one} is missing")
     # 1. Who says so, and when.
-    roots = check_trust(files)
-    keysets, statements = history_of(from_json(files["history.json"].read_bytes(), "history.json"))
-    said = check_history(keysets, statements, roots.values(), anchor, now, sunsets)
-    newest, previous = statements[-1], statements[-2] if len(statements) > 1 else None
+    roots = {**check_trust(files), **check_trust(newer)}
+    own, past = (from_json(some["history.json"].read_bytes(), "history.json") for some in (files, newer))
+    number = len(member(own, "statements", list)) - 1
+    require(number >= 0, "the history has no statement")
+    require(past["statements"][: number + 1] == own["statements"], "the newest archive's past does not begin with this one's")
+    keysets, statements = history_of(past)
+    said = check_history(keysets, statements, roots.values(), anchor, now, sunsets, number)
+    newest, previous = statements[number], statements[number - 1] if number else None
     require(name in (None, newest.fields["period"]["name"]), "the archive is of another period")
     # 2. The checkpoint.
     checkpoint = checkpoint_of(newest.fields["origin"], newest.size, newest.root)
@@ -980,13 +991,13 @@ def check_leaves(files, newest, previous):
     return leaves
 
 
-def check_history(keysets, statements, roots, anchor, now, sunsets):
+def check_history(keysets, statements, roots, anchor, now, sunsets, number=-1):
     times = Times(keysets, statements, chains_of(roots), now, sunsets)
     times.require_keysets(anchor)
-    time, counting = times.require_newest()
-    newest = statements[-1]
-    said = {"origin": newest.keyset.origin, "period": newest.fields["period"]["name"], "statement": len(statements) - 1}
-    return {**said, "existed": f"{time:%Y-%m-%dT%H:%M:%SZ}", "keys": sorted(f"{key.role} {key.id}" for key in counting)}
+    existed, counting = times.require_newest()
+    statement = statements[number]
+    said = {"origin": statement.keyset.origin, "period": statement.fields["period"]["name"], "statement": statement.fields["sequence"]}
+    return {**said, "existed": to_text(existed[number]), "keys": sorted(f"{key.role} {key.id}" for key in counting)}
 
 
 def check_taken_out(file, anchor, now, sunsets):
@@ -1019,8 +1030,8 @@ def verify(path, anchor, now, sunsets, period=None):
         anchor = anchor_of(anchor)
         if path.is_file():
             return check_taken_out(from_json(path.read_bytes(), path.name), anchor, now, sunsets)
-        name, files = files_of(path, period)
-        return check_archive(files, anchor, now, sunsets, name)
+        name, files, newest = files_of(path, period)
+        return check_archive(files, newest, anchor, now, sunsets, name)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, UnsupportedAlgorithm) as error:
         raise Refused(f"not as the format has it: {error!r}") from error
 

@@ -166,6 +166,8 @@ fn independent(scales: &Scales<'_>, sequence: u64) -> Vec<Option<Reverifier>> {
     (0..profiles)
         .map(|_| scales.independent_verifier(sequence))
         .collect()
+}
+
 /// Returns the files that nothing above has read.
 fn helpers(archive: &Archive) -> Vec<String> {
     let is_packed = |name: &str| name.ends_with(".zst");

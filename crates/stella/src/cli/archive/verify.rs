@@ -10,7 +10,7 @@ use std::thread;
 use serde_json::{Value, json};
 use stella_archive::anchor::{Anchor, MAX_ANCHOR};
 use stella_archive::fall::{ALGORITHMS, Falls};
-use stella_archive::history::{Counts, Existence, History, Judgement};
+use stella_archive::history::{Counts, Existence, History, JudgedStatement, Judgement};
 use stella_attest::archive::Archive;
 use stella_attest::archive::verify::{self, Checked, Demands, Depth};
 use stella_attest::file;
@@ -212,7 +212,7 @@ impl Args {
     fn report(&self, checked: &Checked, name: &str) {
         let judgement = &checked.judgement;
         if self.json {
-            let mut facts = past(judgement);
+            let mut facts = past(judgement, checked.sequence);
             facts["schema"] = json!("stella.archive-verify/v1");
             facts["period"] = json!(name);
             facts["present"] = json!(checked.present);
@@ -227,7 +227,7 @@ impl Args {
             terminal::say_json(&facts);
             return;
         }
-        say_past(judgement);
+        say_past(judgement, checked.sequence);
         terminal::say(&format!("period {}", escape(name)));
         terminal::say(&format!(
             "  L0 archived: {} attestations, byte for byte",
@@ -260,19 +260,26 @@ impl Args {
     }
 }
 
-/// Tells about the past.
-fn say_past(judgement: &Judgement) {
-    let Some(newest) = judgement.newest() else {
+/// Tells about a statement and the newest one, which speaks for it.
+fn say_past(judgement: &Judgement, sequence: u64) {
+    let Some((statement, newest)) = statement(judgement, sequence).zip(judgement.newest()) else {
         return;
     };
-    let manifest = &newest.manifest;
+    let manifest = &statement.manifest;
     terminal::say(&format!(
-        "good: {} {}, statement {} of a tree of {} leaves",
+        "good: {} {}, statement {sequence} of a tree of {} leaves",
         escape(&manifest.origin),
         escape(&manifest.period.name),
-        manifest.sequence,
         manifest.tree.size
     ));
+    terminal::say(&format!("  {}", existed(&statement.existence)));
+    if newest.manifest.sequence != sequence {
+        terminal::say(&format!(
+            "  statement {} of {} names it, the newest",
+            newest.manifest.sequence,
+            escape(&newest.manifest.period.name)
+        ));
+    }
     for each in &judgement.signatures {
         let counts = match each.counts {
             Counts::Yes => "counts",
@@ -284,7 +291,11 @@ fn say_past(judgement: &Judgement) {
             each.key.role.name()
         ));
     }
-    terminal::say(&format!("  {}", existed(&newest.existence)));
+}
+
+fn statement(judgement: &Judgement, sequence: u64) -> Option<&JudgedStatement> {
+    let at = usize::try_from(sequence).ok()?;
+    judgement.statements.get(at)
 }
 
 fn existed(existence: &Existence) -> String {
@@ -294,8 +305,9 @@ fn existed(existence: &Existence) -> String {
     }
 }
 
-fn past(judgement: &Judgement) -> Value {
-    let newest = judgement.newest();
+/// Says the same as JSON.
+fn past(judgement: &Judgement, sequence: u64) -> Value {
+    let statement = statement(judgement, sequence);
     let signatures = judgement.signatures.iter().map(|each| {
         json!({
             "keyId": hex::encode(each.key.key_id),
@@ -303,16 +315,17 @@ fn past(judgement: &Judgement) -> Value {
             "counts": each.counts == Counts::Yes,
         })
     });
-    let time = newest.and_then(|each| match &each.existence {
+    let time = statement.and_then(|each| match &each.existence {
         Existence::At { time, authority } => {
             Some(json!({"time": time.to_string(), "authority": authority}))
         }
         Existence::Undated => None,
     });
     json!({
-        "manifest": newest.map(|each| &each.manifest),
-        "signatures": signatures.collect::<Vec<_>>(),
+        "manifest": statement.map(|each| &each.manifest),
         "existed": time,
+        "newest": judgement.newest().map(|each| each.manifest.sequence),
+        "signatures": signatures.collect::<Vec<_>>(),
     })
 }
 

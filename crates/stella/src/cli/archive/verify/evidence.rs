@@ -97,6 +97,7 @@ impl Args {
     }
 
     fn report_levels(&self, judgement: &Judgement, rows: &[(u64, Levels)]) {
+        let newest = (judgement.statements.len() as u64).saturating_sub(1);
         if self.json {
             let row = |(index, levels): &(u64, Levels)| {
                 json!({
@@ -106,13 +107,13 @@ impl Args {
                     "independent": level(&levels.independent),
                 })
             };
-            let mut facts = past(judgement);
+            let mut facts = past(judgement, newest);
             facts["schema"] = json!("stella.archive-verify/v1");
             facts["attestations"] = rows.iter().map(row).collect();
             terminal::say_json(&facts);
             return;
         }
-        say_past(judgement);
+        say_past(judgement, newest);
         for (index, levels) in rows {
             terminal::say(&format!("  leaf {index}"));
             if let Level::Holds(archived) = &levels.archived {
