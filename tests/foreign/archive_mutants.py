@@ -183,6 +183,12 @@ def parts_of(bundle):
     return base64.b64decode(material["publicKey"]["hint"]), base64.b64decode(envelope["signatures"][0]["sig"]), tokens
 
 
+def without_log_entries(bundle):
+    value = json.loads(bundle)
+    value["verificationMaterial"]["tlogEntries"] = []
+    return compact(value)
+
+
 def key_of(bundle):
     """Returns the beginning of a key's id, if the bundle has one."""
     try:
@@ -331,16 +337,6 @@ def frame(data):
     return zstandard.ZstdCompressor(level=3).compress(data)
 
 
-def flipped_outside(data, random_, begin, end):
-    """Does not touch what is read by nobody but who knows it."""
-    start = data.index(begin)
-    kept = range(start, data.index(end, start))
-    while True:
-        bad, what = flipped(data, random_)
-        if not any(bad[at] != data[at] for at in kept):
-            return bad, what
-
-
 def flipped(data, random_):
     at, bit = random_.randrange(len(data)), 1 << random_.randrange(8)
     return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :], f"byte {at} bit {bit:#x}"
@@ -382,7 +378,7 @@ def single_bytes(sink, period, files, book, office):
             changed = book.copy()
             key_id, signature, tokens = parts
             if round_ < 16:
-                bad, what = flipped_outside(changed.newest.bundles[at], random_, b'"tlogEntries":', b'"timestampVerificationData":')
+                bad, what = flipped(changed.newest.bundles[at], random_)
             elif round_ < 24:
                 signature, what = flipped(signature, random_)
                 bad = bundle_of(book.newest.raw, key_id, signature, tokens)
@@ -398,7 +394,11 @@ def single_bytes(sink, period, files, book, office):
             sink.write(f"bundle {at}, {round_}: {what}", period, changed.to_files())
     # 5. Of the only token that counts: after the keys have ended nothing else says when this was.
     key_id, signature, tokens = parts_of(book.newest.bundles[0])
-    others = [bundle_of(book.newest.raw, *parts_of(each)[:2], [b"\x30\x00"]) for each in book.newest.bundles[1:]]
+    stranger = Authority()
+    others = []
+    for each in book.newest.bundles[1:]:
+        other = parts_of(each)
+        others.append(bundle_of(book.newest.raw, *other[:2], [stranger.token(other[1])]))
     token = tokens[0]
     for at in [None, *sorted(random_.sample(range(len(token)), 150))]:
         bad = token if at is None else token[:at] + bytes([token[at] ^ 1 << random_.randrange(8)]) + token[at + 1 :]
@@ -475,6 +475,14 @@ def of_statements(sink, period, book, office):
     }.items():
         sealed(f"{path} changed", setting(path, value))
     sealed("a policy that is no digest", setting("profiles.0.policy", "none"))
+    for seconds in (290, 310):
+        later = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        at = ["--at", f"{later:%Y-%m-%dT%H:%M:%SZ}"]
+        soon = f"{later + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+        sealed(f"made in {seconds} seconds", setting("created", soon), arguments=at)
+    sealed("bytes kept for ever", setting("retention.months", 4294967295))
+    sealed("bytes kept for longer than ever", setting("retention.months", 4294967296))
+    sealed("two tokens of one signer", setting("require.timestamps", 2))
     sealed("range.start less", setting("range.start", lambda each: each - 1))
     sealed("sequence less", setting("sequence", lambda each: each - 1))
     sealed("sequence true", setting("sequence", True))
@@ -786,9 +794,9 @@ def of_leaves(sink, period, book, office):
     count = {name: len(book.things[name]) for name in CLASSES}
     rejected, records = count["evidence"], count["evidence"] + count["rejected"]
 
-    def changed(name, change, seal=True, arguments=(), pack=True, **how):
+    def changed(name, edit, seal=True, arguments=(), pack=True, **how):
         new = book.copy()
-        change(new)
+        edit(new)
         if pack:
             new.pack()
         if seal:
@@ -825,6 +833,8 @@ def of_leaves(sink, period, book, office):
         changed("one twice", lambda book: (book.lines.insert(0, book.lines[0]), book.things["evidence"].insert(0, book.things["evidence"][0])), seal)
         changed("one twice without bytes", lambda book: book.lines.insert(0, book.lines[0]), seal)
         changed("none", lambda book: (book.lines.clear(), [each.clear() for each in book.things.values()]), seal)
+    changed("none, and another root", lambda book: (book.lines.clear(), [each.clear() for each in book.things.values()]),
+            change=setting("tree.root", other_digit))
     changed("none is verified", lambda book: (book.lines.__delitem__(slice(0, rejected)), book.things["evidence"].clear()))
     changed("a rejected one is verified", lambda book: book.lines.__setitem__(rejected, verified(book.lines[rejected])))
     changed("a rejected one is verified, with its bytes", lambda book: (
@@ -875,13 +885,13 @@ def time_of(line):
 
 
 def of_frames(sink, period, files, book):
-    def changed(name, **new):
+    def changed(name, arguments=(), **new):
         result = dict(files)
         for title, data in ((title.replace("__", "/").replace("_zst", ".zst").replace("_jsonl", ".jsonl"), data) for title, data in new.items()):
             result.pop(title, None)
             if data is not None:
                 result[title] = data
-        sink.write(f"frames: {name}", period, result)
+        sink.write(f"frames: {name}", period, result, arguments)
 
     for class_ in ("leaves", *CLASSES):
         title = f"{class_}/00000" + (".jsonl.zst" if class_ == "leaves" else ".zst")
@@ -929,6 +939,13 @@ def of_frames(sink, period, files, book):
         put("stored, not the last block", stored[:9] + struct.pack("<I", len(whole) << 3)[:3] + stored[12:])
         put("stored, an empty block more", stored[:9] + struct.pack("<I", len(whole) << 3)[:3] + stored[12:] + b"\x01\x00\x00")
         put("gone", None)
+    end = datetime.datetime.strptime(book.predicate()["period"]["end"], "%Y-%m-%dT%H:%M:%SZ")
+    due = end + datetime.timedelta(days=28 * book.predicate()["retention"]["months"])
+    for seconds in (-1, 0, 1):
+        at = ["--at", f"{due + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"]
+        changed(f"evidence and rejected gone, {seconds} seconds after retention", at, evidence__00000_zst=None, rejected__00000_zst=None)
+        changed(f"evidence gone, {seconds} seconds after retention", at, evidence__00000_zst=None)
+        changed(f"records gone, {seconds} seconds after retention", at, records__00000_zst=None)
     changed("evidence and rejected gone", evidence__00000_zst=None, rejected__00000_zst=None)
     changed("evidence for rejected", rejected__00000_zst=files["evidence/00000.zst"], evidence__00000_zst=files["rejected/00000.zst"])
     changed("leaves for records", records__00000_zst=files["leaves/00000.jsonl.zst"])
@@ -941,10 +958,6 @@ def of_other_files(sink, period, files, book, office):
             result[title] = data
         sink.write(f"{title}: {name}", period, result, **how)
 
-    for part in CLASSES:
-        kept = {title: data for title, data in files.items() if not title.startswith(part + "/")}
-        for time in ("2028-01-01T00:00:00Z", "2046-01-01T00:00:00Z"):
-            sink.write(f"{part}: let go by {time}", period, kept, ["--at", time])
     checkpoint = files["checkpoint.txt"]
     origin, size, root, _ = checkpoint.decode().split("\n")
     changed("another size", "checkpoint.txt", f"{origin}\n{int(size) + 1}\n{root}\n".encode())
@@ -1286,8 +1299,14 @@ def good_cases(sink, source, folder):
     sunsets = ["P-256=2020-01-01T00:00:00Z", "P-384=2020-01-01T00:00:00Z", "ML-DSA-65=2020-01-01T00:00:00Z", "P-256=2040-01-01T00:00:00Z"]
     sunsets += [f"P-256={fell - datetime.timedelta(seconds=each):%Y-%m-%dT%H:%M:%SZ}" for each in range(0, 16, 3)]
     for period in periods:
+        sink.write(f"{period} as it was made", period, source.files(period))
+        alone = sink.cases[-1]["archive"]
         for anchor in ("org.anchor", "anchor3", "anchor5", "stranger.anchor"):
-            add = lambda *arguments: sink.case(f"{period} by {anchor} {' '.join(arguments)}", source.folder, anchor, ["--period", period, *arguments])
+            # By itself, and beside newer ones, whose past says more.
+            def add(*arguments):
+                for place, where in (("alone", alone), ("in its place", source.folder)):
+                    sink.case(f"{period} {place} by {anchor} {' '.join(arguments)}", where, anchor, ["--period", period, *arguments])
+
             add()
             for date in dates:
                 add("--at", date)
@@ -1379,6 +1398,9 @@ def main():
     period = source.index["manifests"][-1]["annotations"][NAME]
     files = source.files(period)
     book = Book(files, VERIFIER)
+    # Log entries are read by Sigstore's rules, which are another format's.
+    book.put_newest(Document(book.newest.raw, [without_log_entries(each) for each in book.newest.bundles]))
+    files = book.to_files()
     good_cases(sink, source, KEYS)
     of_taken_out(sink, KEYS, Path(out))
     single_bytes(sink, period, files, book, office)

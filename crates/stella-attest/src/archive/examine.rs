@@ -6,7 +6,8 @@ use std::thread;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::index::subject_key;
 use stella_archive::leaf::Status;
-use stella_bundle::bundle::{Bundle, Content};
+use stella_bundle::bundle::{Bundle, Content, KeyMaterial};
+use stella_bundle::key::sha256;
 use stella_bundle::memo::Memo;
 use stella_bundle::statement::Subject;
 use stella_bundle::time::UnixTime;
@@ -46,6 +47,7 @@ fn examine(verifier: &Verifier, bytes: &[u8], now: UnixTime, memo: &Memo) -> Fin
         digest,
         status: Status::rejected(reason),
         time: None,
+        signer: 0,
         subjects: Vec::new(),
         entries: Vec::new(),
     };
@@ -62,11 +64,22 @@ fn examine(verifier: &Verifier, bytes: &[u8], now: UnixTime, memo: &Memo) -> Fin
                 .times
                 .first()
                 .map(|each| each.time.seconds()),
+            signer: signer(&bundle),
             subjects: subjects(&bundle, verified.facts()),
             entries: entries(verified.facts()),
         },
         Err(error) => refused(&variant(&error)),
     }
+}
+
+/// Returns the beginning of the SHA-256 of the signer's certificate, or of the key's hint.
+fn signer(bundle: &Bundle) -> u64 {
+    let digest = match &bundle.key {
+        KeyMaterial::Certificates(chain) => sha256(chain.first().map_or(&[], Vec::as_slice)),
+        KeyMaterial::PublicKey { hint } => sha256(hint.as_bytes()),
+    };
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Returns where an attestation is provably logged.

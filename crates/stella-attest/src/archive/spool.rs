@@ -1,6 +1,6 @@
 //! What was collected, on disk: the bytes end to end, a record of fixed length about each, and what each speaks of.
 //!
-//! In memory is only what sorting needs: 56 bytes for each attestation. Once the set is frozen these files do not change.
+//! In memory is only what sorting needs: 64 bytes for each attestation. Once the set is frozen these files do not change.
 
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
@@ -27,14 +27,20 @@ pub(crate) struct Finding {
     pub(crate) status: Status,
     /// When it was signed, in seconds.
     pub(crate) time: Option<i64>,
+    /// The beginning of the SHA-256 of what signed it.
+    pub(crate) signer: u64,
     /// Keys of what it speaks of.
     pub(crate) subjects: Vec<[u8; 32]>,
     /// Where it is logged: origin and index.
     pub(crate) entries: Vec<(String, u64)>,
 }
 
-/// By what attestations are sorted, with the number of the record.
-type Rank = ((u8, i64, [u8; 32]), u32);
+/// Seconds of which attestations are sorted by their signer: a certificate's life.
+const SLOT: i64 = 600;
+
+/// By what attestations are sorted, with the number of the record: part, slot, signer, digest. Those of one signer stay together,
+/// so that what they share is verified and packed once.
+type Rank = ((u8, i64, u64, [u8; 32]), u32);
 
 /// A spool that is being written.
 pub(crate) struct SpoolWriter {
@@ -92,8 +98,10 @@ impl SpoolWriter {
             written.map_err(|error| self.error(error))?;
         }
         self.offset += bytes.len() as u64;
-        let leaf = to_leaf(finding, bytes.len() as u64);
-        self.ranks.push((leaf.rank(), number));
+        let part = to_leaf(finding, bytes.len() as u64).part();
+        let slot = finding.time.unwrap_or(NO_TIME).div_euclid(SLOT);
+        let rank = (part, slot, finding.signer, finding.digest.sha256);
+        self.ranks.push((rank, number));
         Ok(())
     }
 

@@ -273,11 +273,10 @@ async fn leaves(
                 }
                 let leaf = Leaf::parse(line);
                 let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
-                let (part, ..) = leaf.rank();
-                if part < last {
+                if leaf.part() < last {
                     return Err(mismatch(Mismatch::Order(index)));
                 }
-                last = part;
+                last = leaf.part();
                 if leaf.profile as usize >= profiles {
                     return Err(mismatch(Mismatch::Profile(index)));
                 }
