@@ -427,6 +427,7 @@ def statement_of(value, number, previous, keysets):
     for text in (member(period, "start", str), member(period, "end", str), member(fields, "created", str)):
         to_time(text)
     member(period, "name", str), hexadecimal(reach, "sha3"), member(fields["retention"], "months", int)
+    require(fields["retention"]["months"] < 2**32, f"{what}: retention is out of range")
     for profile in member(fields, "profiles", list):
         hexadecimal(profile, "trustedRoot"), member(profile, "verifier", str)
         require(profile["policy"] is None or hexadecimal(profile, "policy"), f"{what} has no policy's digest")
@@ -535,6 +536,11 @@ def token_of(token, signature):
     imprint = inside(fields[2], 0x30, 2)
     require(imprint[1].tag == 0x04 and imprint[1].content == hashlib.new(hash_of(imprint[0]), signature).digest(), "a token is over something else")
     signer = inside(only(inside(parts[-1], 0x31)), 0x30, 6)
+    shape = rb"\x02[\x30\x80]\x30\xa0\x30\x04\xa1?"  # RFC 5652 §5.3, with signed attributes
+    require(re.fullmatch(shape, bytes(part.tag for part in signer)), "a token is not signed")
+    names = [part.tag for part in inside(signer[1], 0x30)] if signer[1].tag == 0x30 else None
+    require(names in (None, [0x30, 0x02]), "a token does not name its signer")
+    require(hash_of(signer[2]) and oid(inside(signer[4], 0x30, 1)[0]) in SIGNATURES, "a token is signed by an unknown algorithm")
     return Token(token_time(fields[4]), info.content, certificates, signer)
 
 
@@ -562,7 +568,6 @@ def stamps_of_token(token, signature, chains):
         if leaf is None or not is_chain(chain, time) or not names_certificate(values, leaf):
             continue
         key = public_key_of(leaf)
-        require(signer[5].tag == 0x04, "a token has no signature")
         if (algorithm_of(key) or "").startswith(kind) and is_signed(key, message, signer[5].content, sha2 or digest):
             keys = {public_key_of(one) for one in [*chain, *certificates]}
             stamps.append(Stamp(time, chain[-1].fingerprint(hashes.SHA256()).hex(), keys))
@@ -800,7 +805,15 @@ def contents_of(files, part, most):
             yield content
 
 
-def check_bytes(files, part, leaves, is_due):
+def is_due(fields, now):
+    """Says whether the bytes of attestations may have been let go."""
+    try:
+        return to_time(fields["period"]["end"]) + MONTH * fields["retention"]["months"] <= now
+    except OverflowError:
+        return False
+
+
+def check_bytes(files, part, leaves, may_be_gone):
     """Returns whether the bytes of these leaves are there. Where they are they must be theirs."""
     is_here = any(name.startswith(part + "/") for name in files)
     rest = list(reversed(leaves))
@@ -814,7 +827,7 @@ def check_bytes(files, part, leaves, is_due):
             require(digests(piece) == leaf.digests, f"{part}: bytes are not those of their leaf")
     # What is empty and comes last is in no frame.
     rest = [leaf for leaf in rest if leaf.size > 0 or leaf.digests != digests(b"")]
-    require(not rest or not is_here and is_due and part != "records", f"{part}: bytes are missing")
+    require(not rest or not is_here and may_be_gone and part != "records", f"{part}: bytes are missing")
     return is_here
 
 
@@ -959,9 +972,8 @@ def check_archive(files, newer, anchor, now, sunsets, name):
     # 4. The bytes.
     parts = [[leaf for leaf in leaves if leaf.part == part] for part in range(3)]
     require([len(part) for part in parts] == newest.counts, "the counts are not those of the leaves")
-    kept = MONTH * newest.fields["retention"]["months"]
-    is_due = now - to_time(newest.fields["period"]["end"]) >= kept
-    here = [check_bytes(files, name, part, is_due) for name, part in zip(("evidence", "rejected", "records"), parts)]
+    may_be_gone = is_due(newest.fields, now)
+    here = [check_bytes(files, name, part, may_be_gone) for name, part in zip(("evidence", "rejected", "records"), parts)]
     return {**said, "verified": newest.counts[0], "rejected": newest.counts[1], "present": newest.counts[0] * here[0]}
 
 
