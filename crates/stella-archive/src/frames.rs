@@ -13,8 +13,8 @@ pub const FRAME: usize = 1 << 20;
 pub const BLOB: u64 = 64 << 20;
 /// Uncompressed bytes of a frame at most.
 pub const MAX_FRAME: usize = MAX_BUNDLE + FRAME;
-/// Higher levels gain a hundredth and take many times as long (docs/benchmarks.md).
-const LEVEL: i32 = 3;
+/// Higher levels gain a hundredth and take twice as long and more (docs/benchmarks.md).
+const LEVEL: i32 = 1;
 
 /// What lies in a row of blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

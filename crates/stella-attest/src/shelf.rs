@@ -178,6 +178,12 @@ impl Shelf {
         Ok(bytes)
     }
 
+    /// Returns how many bytes one of them has; none where nothing can be said.
+    #[must_use]
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        Some(fs::metadata(self.blob(digest)).ok()?.len())
+    }
+
     fn blob(&self, digest: &Digest) -> PathBuf {
         self.folder
             .join("blobs")

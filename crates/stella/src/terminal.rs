@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 use stella_bundle::identity::escape;
 
@@ -55,6 +56,43 @@ pub(crate) fn clear() {
     }
 }
 
+/// Estimates how long something takes still, by what it took so far.
+#[derive(Debug)]
+pub(crate) struct Estimate {
+    begun: Instant,
+    total: u64,
+}
+
+impl Estimate {
+    /// Begins now; `total` is as much as there is to do, 0 where nobody knows.
+    pub(crate) fn new(total: u64) -> Self {
+        Self {
+            begun: Instant::now(),
+            total,
+        }
+    }
+
+    /// Returns the part that is done and the time that is left, such as `, 41 %, about 3 min left`.
+    pub(crate) fn left(&self, done: u64) -> String {
+        left(self.begun.elapsed(), done, self.total)
+    }
+}
+
+/// In the first seconds nothing is known, and nothing is said.
+fn left(elapsed: Duration, done: u64, total: u64) -> String {
+    if done == 0 || total == 0 || elapsed < Duration::from_secs(2) {
+        return String::new();
+    }
+    let part = (done as f64 / total as f64).min(1.0);
+    let seconds = elapsed.as_secs_f64() * (1.0 - part) / part;
+    let left = match seconds {
+        0.0..90.0 => format!("{seconds:.0} s"),
+        90.0..5400.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    };
+    format!(", {:.0} %, about {left} left", part * 100.0)
+}
+
 /// A counter on stderr for whoever waits at a terminal; elsewhere nothing is written.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -89,5 +127,22 @@ impl Progress {
         if self.is_shown {
             clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_takes_as_long_as_what_was_done() {
+        let after = |seconds, done| left(Duration::from_secs(seconds), done, 1000);
+        assert_eq!(after(1, 500), "");
+        assert_eq!(after(60, 0), "");
+        assert_eq!(left(Duration::from_secs(60), 5, 0), "");
+        assert_eq!(after(60, 500), ", 50 %, about 60 s left");
+        assert_eq!(after(60, 100), ", 10 %, about 9 min left");
+        assert_eq!(after(60, 5), ", 0 %, about 3.3 h left");
+        assert_eq!(after(60, 1001), ", 100 %, about 0 s left");
     }
 }

@@ -68,6 +68,9 @@ impl FrontierFile {
     }
 }
 
+/// Attestations that are read at once.
+const BATCH: usize = 256;
+
 /// Packs a set: into `folder`, which is made anew. `done` hears how many leaves there are so far.
 pub(crate) fn pack(
     spool: &Spool,
@@ -84,22 +87,35 @@ pub(crate) fn pack(
     let mut parts = vec![write_part(folder, FRONTIER, &frontier)?];
     let (frames, waiting) = mpsc::sync_channel::<Job>(threads.get() * 2);
     let waiting = Mutex::new(waiting);
+    let order = spool.order()?;
     let (sealed, index) = thread::scope(|scope| {
         for _ in 0..threads.get() {
             scope.spawn(|| compress(&waiting));
         }
         let mut packer = Packer::new(folder, before, frames, &mut parts)?;
-        let order = spool.order()?;
-        for number in &order {
-            let (leaf, bytes) = spool.read(*number)?;
-            packer.push(&leaf, &bytes)?;
-            done(packer.seal.frontier().size().0 - before.size().0);
+        // While some are packed the next are read.
+        let (read, batches) = mpsc::sync_channel(2);
+        let order = &order;
+        scope.spawn(move || {
+            for some in order.chunks(BATCH) {
+                let batch = some.iter().map(|number| spool.read(*number));
+                let batch: Result<Vec<_>, ArchiveError> = batch.collect();
+                if read.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        for batch in batches {
+            for (leaf, bytes) in batch? {
+                packer.push(&leaf, &bytes)?;
+                done(packer.seal.frontier().size().0 - before.size().0);
+            }
         }
         for (leaf, bytes) in records {
             packer.push(leaf, bytes)?;
         }
         let (sealed, mut index) = packer.finish()?;
-        index_subjects(spool, &order, before.size().0, &mut index)?;
+        index_subjects(spool, order, before.size().0, &mut index)?;
         Ok::<_, ArchiveError>((sealed, index))
     })?;
     let path = folder.join(index::FILE);

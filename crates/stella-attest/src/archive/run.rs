@@ -539,8 +539,8 @@ async fn check(job: &Job<'_>, folder: &Path, parts: &[PartFile]) -> Result<(), A
         own: None,
         policy: job.policy,
         newer: None,
-        // Each attestation was verified when it came in.
-        depth: Depth::Archived,
+        // Each attestation was hashed and verified when it came in.
+        depth: Depth::Unchanged,
         now: (job.session.now)(),
         threads: job.threads,
         done: &|present| (job.done)(Phase::Checking, present),

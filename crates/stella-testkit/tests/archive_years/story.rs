@@ -182,7 +182,18 @@ pub(crate) fn honest(name: &str) -> Option<Scene> {
     let curve = KeyDetails::EcdsaP384Sha384;
     let scene = match name {
         // The forge's certificates run for five years, its leaves for ten minutes; no service is ever asked.
-        "expired" | "gone" | "trimmed" => years(|_| ()).scene(),
+        "expired" | "gone" => years(|_| ()).scene(),
+        "trimmed" => {
+            let scene = years(|_| ()).scene();
+            let own = TrustedRoot {
+                media_type: scene.own.media_type.clone(),
+                tlogs: Vec::new(),
+                certificate_authorities: Vec::new(),
+                ctlogs: Vec::new(),
+                timestamp_authorities: Vec::new(),
+            };
+            Scene { own, ..scene }
+        }
         "ca-stolen" => years(|story| {
             let key = story.organisation.forge.intermediate.key_id();
             story.compromise(key);

@@ -2,12 +2,13 @@
 
 use futures_util::stream;
 use stella_archive::statement::Period;
+use stella_attest::archive::run::Incoming;
 use stella_bundle::identity::Identities;
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{IdentityRule, Policy};
 
 use super::ceremony::now;
-use super::run::JobFlags;
+use super::run::{JobFlags, Load};
 use crate::cli::Context;
 use crate::exit::{self, Failure};
 
@@ -36,10 +37,10 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         end,
     };
     let policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
-    let nothing = Box::pin(stream::empty());
+    let nothing: Incoming<'_> = Box::pin(stream::empty());
     let outcome = args
         .job
-        .seal(context, period, None, &policy, nothing)
+        .seal(context, period, None, &policy, (nothing, Load::none()))
         .await?;
     args.job.report(&outcome, &[]);
     Ok(exit::OK)

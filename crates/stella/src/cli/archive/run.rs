@@ -5,6 +5,8 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use stella_archive::statement::{Coverage, Period};
 use stella_attest::archive::run::{self, Incoming, Job, Logs, Outcome, Phase};
-use stella_attest::archive::source;
+use stella_attest::archive::{ArchiveError, source};
 use stella_attest::collect::{self, Wanted};
 use stella_attest::image::Which;
 use stella_attest::keyset::KeysetFolder;
@@ -30,6 +32,7 @@ use crate::cli::Context;
 use crate::cli::mirror::place::Purpose;
 use crate::exit::{self, Failure};
 use crate::registry::{RegistryFlags, collect_failure};
+use crate::terminal::Estimate;
 use crate::{places, terminal};
 
 /// Seal a period: collect what was attested, verify it, and sign the archive with the organisation's keys
@@ -84,10 +87,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     let (period, policy) = (args.period()?, args.policy()?);
     let gone = Rc::default();
-    let incoming = args.incoming(&gone).await?;
+    let (incoming, load) = args.incoming(&gone).await?;
     let outcome = args
         .job
-        .seal(context, period, args.since, &policy, incoming)
+        .seal(context, period, args.since, &policy, (incoming, load))
         .await?;
     args.job.report(&outcome, &gone.borrow());
     let is_whole = outcome.manifest.counts.rejected == 0 && gone.borrow().is_empty();
@@ -164,7 +167,7 @@ impl JobFlags {
         period: Period,
         since: Option<UnixTime>,
         policy: &Policy,
-        incoming: Incoming<'_>,
+        (incoming, load): (Incoming<'_>, Load),
     ) -> Result<Outcome, Failure> {
         let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
         let keys = [
@@ -199,7 +202,7 @@ impl JobFlags {
             },
             months: self.keep_months,
             threads: self.threads.unwrap_or(usual),
-            done: &show,
+            done: &|phase, done| show(phase, done, &load),
         };
         let outcome = run::run(&job, incoming).await;
         terminal::clear();
@@ -313,7 +316,7 @@ impl Args {
     }
 
     /// Returns the attestations of every source that was named, else those of this machine's store.
-    async fn incoming(&self, gone: &Gone) -> Result<Incoming<'static>, Failure> {
+    async fn incoming(&self, gone: &Gone) -> Result<(Incoming<'static>, Load), Failure> {
         let mut files = Vec::new();
         for path in &self.from {
             files.extend(files_of(path)?);
@@ -322,15 +325,22 @@ impl Args {
         for image in &self.image {
             attached.extend(self.attached(image, gone).await?);
         }
+        let sizes = files.iter().filter_map(|path| fs::metadata(path).ok());
+        let mut total: u64 = sizes.map(|each| each.len()).sum();
+        total += attached.iter().map(|each| each.len() as u64).sum::<u64>();
         let is_named = !files.is_empty() || !self.image.is_empty();
         let named = files.into_iter().flat_map(|path| source::bundles(&path));
         let named = named.chain(attached.into_iter().map(Ok));
         if is_named && self.store.is_none() {
-            return Ok(Box::pin(stream::iter(named)));
+            return Ok(Load::of(named, total));
         }
         let shelf = Shelf::new(places::store(self.store.clone()));
         let digests = shelf.digests();
         let digests = digests.map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
+        total += digests
+            .iter()
+            .filter_map(|each| shelf.size(each))
+            .sum::<u64>();
         let gone = Rc::clone(gone);
         let stored = digests
             .into_iter()
@@ -341,7 +351,7 @@ impl Args {
                     None
                 }
             });
-        Ok(Box::pin(stream::iter(named.chain(stored))))
+        Ok(Load::of(named.chain(stored), total))
     }
 
     async fn attached(&self, image: &str, gone: &Gone) -> Result<Vec<Vec<u8>>, Failure> {
@@ -398,14 +408,52 @@ fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
     })
 }
 
+/// How much comes in, and how much of it was taken.
+pub(super) struct Load {
+    taken: Arc<AtomicU64>,
+    estimate: Estimate,
+}
+
+impl Load {
+    /// Nothing comes in.
+    pub(super) fn none() -> Self {
+        Self {
+            taken: Arc::default(),
+            estimate: Estimate::new(0),
+        }
+    }
+
+    fn of(
+        attestations: impl Iterator<Item = Result<Vec<u8>, ArchiveError>> + 'static,
+        total: u64,
+    ) -> (Incoming<'static>, Self) {
+        let load = Self {
+            taken: Arc::default(),
+            estimate: Estimate::new(total),
+        };
+        let taken = Arc::clone(&load.taken);
+        let counted = attestations.inspect(move |each| {
+            let bytes = each.as_ref().map_or(0, Vec::len) as u64;
+            taken.fetch_add(bytes, Ordering::Relaxed);
+        });
+        (Box::pin(stream::iter(counted)), load)
+    }
+
+    fn left(&self) -> String {
+        self.estimate.left(self.taken.load(Ordering::Relaxed))
+    }
+}
+
 /// Shows how far it is, where somebody looks.
-fn show(phase: Phase, done: u64) {
+fn show(phase: Phase, done: u64, load: &Load) {
     use std::io::IsTerminal as _;
     if !std::io::stderr().is_terminal() {
         return;
     }
     let word = match phase {
-        Phase::Collecting => "collected and verified",
+        Phase::Collecting => {
+            return terminal::show(&format!("collected and verified: {done}{}", load.left()));
+        }
         Phase::Packing => "packed",
         Phase::Signing => return terminal::show("signing"),
         Phase::Checking => "checked",
