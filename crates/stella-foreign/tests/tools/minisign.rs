@@ -38,7 +38,11 @@ fn plain_and_prehashed_signatures_are_verified_with_their_comment() {
         };
         assert_eq!(trusted_comment, "timestamp:1767225600\tfile:artifact");
         let said = String::from_utf8(trial.key.clone()).unwrap();
-        assert!(said.contains(key_id), "{said} {key_id}");
+        // Its own comment leaves zeros in front out.
+        assert!(
+            said.contains(key_id.trim_start_matches('0')),
+            "{said} {key_id}"
+        );
         assert_eq!(
             verified.created(),
             Some(UnixTime::from_seconds(1_767_225_600))
