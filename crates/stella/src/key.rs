@@ -61,7 +61,6 @@ impl PassphraseFlags {
 
     /// Opens the key that a reference names, to sign with it.
     pub(crate) fn open(&self, reference: &str, purpose: For) -> Result<Box<dyn Signer>, Failure> {
-        protect_memory();
         Ok(match KeyReference::parse(reference) {
             KeyReference::Pkcs11(uri) => Box::new(self.device(&uri, purpose)?),
             KeyReference::Plugin { name, resource } => behind(&name, &resource, purpose)?,
@@ -108,7 +107,6 @@ impl PassphraseFlags {
         text: &str,
         require: impl FnOnce(Uri) -> Result<Uri, UriError>,
     ) -> Result<Open, Failure> {
-        protect_memory();
         let uri = Uri::parse(text).and_then(require);
         let uri = uri.map_err(|error| Failure::usage(error.to_string()))?;
         let mut open = uri.open;
@@ -150,7 +148,6 @@ impl PassphraseFlags {
 
     /// Reads the key that a reference names.
     pub(crate) fn stored(&self, reference: &str) -> Result<StoredKey, Failure> {
-        protect_memory();
         let text = match KeyReference::parse(reference) {
             KeyReference::File(path) => read_file(&path)?,
             KeyReference::Environment(name) => read_variable(&name)?,
@@ -186,7 +183,6 @@ impl PassphraseFlags {
 
     /// Returns the passphrase for a key that is about to be written: asked for twice, for nobody sees what is typed.
     pub(crate) fn new_one(&self) -> Result<Zeroizing<String>, Failure> {
-        protect_memory();
         if let Some(given) = self.given()? {
             return not_empty(given);
         }
@@ -256,7 +252,6 @@ pub(crate) fn look(reference: &str) -> Result<String, Failure> {
 }
 
 fn look_into(text: &[u8]) -> Result<String, Failure> {
-    protect_memory();
     match StoredKey::read(text, &mut || None) {
         Ok(_) => Ok("a key without a passphrase".to_owned()),
         Err(KeyError::PassphraseNeeded) => Ok("a key with a passphrase; not opened".to_owned()),
@@ -264,7 +259,7 @@ fn look_into(text: &[u8]) -> Result<String, Failure> {
     }
 }
 
-/// A private key or a PIN is about to be in this process: no core dump has it, and no other process may look.
+/// Keys, PINs and tokens will be in this process: no core dump has them, and no other process may look.
 pub(crate) fn protect_memory() {
     #[cfg(target_os = "linux")]
     {
@@ -286,7 +281,6 @@ fn behind(name: &str, resource: &str, purpose: For) -> Result<Box<dyn Signer>, F
 
 /// Opens a key in a service.
 fn remote(name: &str, reference: &RemoteReference, purpose: For) -> Result<RemoteKey, Failure> {
-    protect_memory();
     let surroundings = surroundings::of(name)?;
     let key = RemoteKey::open(reference, surroundings, purpose == For::Log);
     key.map_err(|error| failure(&error))

@@ -1,5 +1,10 @@
 //! The instance of this machine: who may start it, who is taken for it, and who gets its secret.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic and speak"
+)]
 
 mod desk;
 
@@ -35,6 +40,25 @@ fn a_stranger_at_the_instances_address_never_gets_its_secret() {
     let heard = heard.lock().unwrap().to_lowercase();
     says(&heard, &["client-trust-config.json"]);
     assert!(!heard.contains("authorization") && !heard.contains(secret.trim()));
+}
+
+#[test]
+fn a_process_with_keys_leaves_no_core_dump() {
+    let desk = Desk::new();
+    let address = desk.url.trim_start_matches("http://").to_owned();
+    // Aborted when the file is there; says how many dumps there are then.
+    let dumps = |what: &str, file: &str| {
+        let abort = format!(
+            "ulimit -c unlimited; {what} >/dev/null 2>&1 & id=$!; until [ -e {file} ]; do sleep 0.1; done; \
+             sleep 1; kill -ABRT $id; wait $id; ls | grep -c '^core'; rm -f core*"
+        );
+        finish(&mut desk.wrapped("sh", ["-c", &abort])).out
+    };
+    if dumps("sleep 60", ".").trim() == "0" {
+        return println!("skipped: this machine keeps core dumps elsewhere, or keeps none");
+    }
+    let serve = format!("{} serve --dir kept --listen {address}", desk::STELLA);
+    assert_eq!(dumps(&serve, "kept/instance.json").trim(), "0");
 }
 
 #[test]

@@ -50,7 +50,6 @@ fn parse(text: &str) -> Result<KeyDetails, String> {
 }
 
 pub(crate) fn run(args: &Args, usual_name: &str) -> Result<u8, Failure> {
-    key::protect_memory();
     let key = StoredKey::generate(args.algorithm).map_err(|error| key::failure(&error))?;
     args.output.write(&key, &args.passphrase, usual_name)?;
     Ok(exit::OK)
