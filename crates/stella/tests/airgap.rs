@@ -211,10 +211,7 @@ fn found(desk: &Desk, name: &str) {
         ("pq", "ml-dsa-65"),
         ("next", "ecdsa-p256"),
     ] {
-        let output = format!("{name}-{role}");
-        let generate = ["key", "generate", "--algorithm", algorithm];
-        let how = ["--output", &output, "--insecure-no-passphrase"];
-        desk.run([&generate[..], &how].concat()).ended(0);
+        desk.key(&format!("{name}-{role}"), algorithm);
     }
     let (classical, pq) = (format!("{name}-classical.key"), format!("{name}-pq.key"));
     let create = ["archive", "keyset", "create", "--origin", ORIGIN];

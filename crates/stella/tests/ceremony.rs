@@ -20,16 +20,7 @@ impl Office {
             ("classical2", "ecdsa-p384"),
             ("stranger", "ecdsa-p256"),
         ] {
-            let generate = [
-                "key",
-                "generate",
-                "--algorithm",
-                algorithm,
-                "--output",
-                name,
-            ];
-            let generate = [&generate[..], &["--insecure-no-passphrase"]].concat();
-            office.0.run(generate).ended(0);
+            office.0.key(name, algorithm);
         }
         office
     }

@@ -11,7 +11,7 @@ mod desk;
 use std::fs;
 use std::process::Command;
 
-use desk::{Desk, STELLA, Said, says};
+use desk::{Desk, Said, says};
 use serde_json::Value;
 
 /// Returns what was found of one thing.
@@ -297,27 +297,11 @@ fn offline_opens_no_socket() {
     }
     let desk = Desk::serving();
     let calls = |more: &[&str]| {
-        let trace = desk.path("trace");
-        let mut traced = vec![
-            "-f",
-            "-qq",
-            "-e",
-            "trace=network",
-            "-o",
-            trace.to_str().unwrap(),
-        ];
-        traced.extend([STELLA, "doctor"]);
-        traced.extend(more);
-        let mut command = desk.wrapped("strace", &traced);
-        command.env("STELLA_INSTANCE", desk.path("sigstore"));
-        desk::finish(&mut command).ended(0);
-        let calls = fs::read_to_string(&trace).unwrap();
-        let is_call = |line: &&str| !line.contains("+++") && !line.contains("---");
-        calls
-            .lines()
-            .filter(is_call)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        let mut traced = desk.traced();
+        traced.arg("doctor").args(more);
+        traced.env("STELLA_INSTANCE", desk.path("sigstore"));
+        desk::finish(&mut traced).ended(0);
+        desk.network_calls()
     };
     let offline = calls(&["--offline"]);
     assert!(offline.is_empty(), "{offline:#?}");

@@ -81,42 +81,15 @@ fn no_verification_makes_a_system_call_of_the_network() {
     }
     let desk = desk();
     for (code, arguments) in commands() {
-        let trace = desk.path("trace");
-        let mut traced = vec![
-            "-f",
-            "-qq",
-            "-e",
-            "trace=network",
-            "-o",
-            trace.to_str().unwrap(),
-            STELLA,
-        ];
-        traced.extend(&arguments);
-        let said = desk::finish(&mut desk.wrapped("strace", &traced));
+        let said = desk::finish(desk.traced().args(&arguments));
         assert_eq!(said.code, code, "{arguments:?}: {said:?}");
-        let calls = std::fs::read_to_string(&trace).unwrap();
-        let calls: Vec<&str> = calls
-            .lines()
-            .filter(|line| !line.contains("+++") && !line.contains("---"))
-            .collect();
+        let calls = desk.network_calls();
         assert!(calls.is_empty(), "{arguments:?}: {calls:#?}");
     }
     // The trace would show one: asking an instance that is not there needs a socket.
-    let trace = desk.path("trace");
-    let asking = [
-        "-f",
-        "-qq",
-        "-e",
-        "trace=network",
-        "-o",
-        trace.to_str().unwrap(),
-        STELLA,
-        "trust",
-        "use",
-        "http://127.0.0.1:9",
-    ];
-    desk::finish(&mut desk.wrapped("strace", asking));
-    assert!(std::fs::read_to_string(&trace).unwrap().contains("socket("));
+    desk::finish(desk.traced().args(["trust", "use", "http://127.0.0.1:9"]));
+    let calls = desk.network_calls();
+    assert!(calls.iter().any(|call| call.contains("socket(")));
 }
 
 #[test]

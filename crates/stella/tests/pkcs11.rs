@@ -117,9 +117,7 @@ fn a_key_in_the_device_seals_three_periods_that_verify_when_all_else_is_gone() {
     vault.desk.run(["trust", "use", &url]).ended(0);
     // 1. The organisation: its classical key never leaves the device.
     for (name, algorithm) in [("pq", "ml-dsa-65"), ("recovery", "ed25519")] {
-        let flags = ["--output", name, "--insecure-no-passphrase"];
-        let generate = ["key", "generate", "--algorithm", algorithm];
-        vault.desk.run([&generate[..], &flags].concat()).ended(0);
+        vault.desk.key(name, algorithm);
     }
     let attested = vault
         .run(PIN, &["key", "attest", "--key", KEY, "--json"])

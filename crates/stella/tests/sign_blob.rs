@@ -34,13 +34,6 @@ fn make(desk: &Desk, algorithm: &str, name: &str) {
     run(desk, &arguments).ended(0);
 }
 
-/// Makes a key without a passphrase: to open one behind a passphrase takes long, as it should.
-fn make_plain(desk: &Desk, algorithm: &str, name: &str) {
-    let generate = ["key", "generate", "--algorithm", algorithm];
-    let how = ["--output", name, "--insecure-no-passphrase"];
-    desk.run([&generate[..], &how].concat()).ended(0);
-}
-
 /// Runs a command that is told the passphrase.
 fn run(desk: &Desk, arguments: &[&str]) -> Said {
     let told = ["--passphrase-file", "passphrase"];
@@ -75,7 +68,7 @@ fn every_kind_of_key_signs_files_and_statements_that_are_verified_here_and_by_op
         "ml-dsa-65",
         "rsa-3072",
     ] {
-        make_plain(&desk, algorithm, algorithm);
+        desk.key(algorithm, algorithm);
         let name = format!("a-{algorithm}");
         let private = format!("{algorithm}.key");
         matrix::sign(&name, &private, |arguments| {
@@ -114,7 +107,7 @@ fn a_file_larger_than_memory_is_signed_by_its_digest() {
     let desk = desk();
     let large = fs::File::create(desk.path("large")).unwrap();
     large.set_len(SIZE).unwrap();
-    make_plain(&desk, "ecdsa-p256", "release");
+    desk.key("release", "ecdsa-p256");
     let sign = ["sign-blob", "large", "--key", "release.key"];
     let mut signing = desk.command(sign).spawn().unwrap();
     let mut peak = 0;
@@ -134,7 +127,7 @@ fn a_file_larger_than_memory_is_signed_by_its_digest() {
 fn standard_input_is_signed_by_every_kind_of_key() {
     let desk = desk();
     for algorithm in ["ecdsa-p256", "ed25519"] {
-        make_plain(&desk, algorithm, algorithm);
+        desk.key(algorithm, algorithm);
         let (private, public) = (format!("{algorithm}.key"), format!("{algorithm}.pub"));
         let sign = ["sign-blob", "-", "--bundle", "in.json", "--key", &private];
         let input = fs::File::open(desk.path("app")).unwrap();
@@ -427,7 +420,7 @@ fn a_key_behind_a_program_signs_and_our_own_keys_are_behind_one_for_others() {
     ] {
         match algorithm {
             "rsa-3072" => make(&desk, algorithm, algorithm),
-            _ => make_plain(&desk, algorithm, algorithm),
+            _ => desk.key(algorithm, algorithm),
         }
         let (key, name) = (
             format!("stella://{algorithm}.key"),

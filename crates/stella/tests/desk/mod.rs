@@ -77,6 +77,26 @@ impl Desk {
         path.display().to_string()
     }
 
+    /// Makes a key without a passphrase, in NAME.key and NAME.pub: to open one behind a passphrase takes long, as it should.
+    pub(crate) fn key(&self, name: &str, algorithm: &str) {
+        let generate = ["key", "generate", "--algorithm", algorithm];
+        let how = ["--output", name, "--insecure-no-passphrase"];
+        self.run([&generate[..], &how].concat()).ended(0);
+    }
+
+    /// Returns strace around the command, to be given its arguments; see [`Self::network_calls`].
+    pub(crate) fn traced(&self) -> Command {
+        let watch = ["-f", "-qq", "-e", "trace=network", "-o", "trace", STELLA];
+        self.wrapped("strace", watch)
+    }
+
+    /// Returns the system calls of the network that the last traced command made.
+    pub(crate) fn network_calls(&self) -> Vec<String> {
+        let trace = fs::read_to_string(self.path("trace")).unwrap();
+        let is_call = |line: &&str| !line.contains("+++") && !line.contains("---");
+        trace.lines().filter(is_call).map(str::to_owned).collect()
+    }
+
     /// Returns a command with this desk's environment and no other.
     pub(crate) fn command<S: AsRef<OsStr>>(
         &self,

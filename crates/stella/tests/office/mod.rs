@@ -21,16 +21,7 @@ impl Office {
             ("pq", "ml-dsa-65"),
             ("recovery", "ecdsa-p384"),
         ] {
-            let generate = [
-                "key",
-                "generate",
-                "--algorithm",
-                algorithm,
-                "--output",
-                name,
-            ];
-            desk.run([&generate[..], &["--insecure-no-passphrase"]].concat())
-                .ended(0);
+            desk.key(name, algorithm);
         }
         let create = [
             "archive",
