@@ -6,6 +6,7 @@ use stella_bundle::time::UnixTime;
 use stella_tlog::hash::{self, Hash};
 
 use crate::fingerprint::{Fingerprint, hex32};
+use crate::frames::Class;
 
 /// Bytes of a line, its end left out.
 pub const MAX_LINE: usize = 512;
@@ -151,13 +152,13 @@ impl Leaf {
         self.time.map(UnixTime::from_seconds)
     }
 
-    /// Returns its part of a period's leaves, which stand in this order: what held, then what did not, then records.
+    /// Returns where the bytes lie that it is about; the leaves of a period stand in the order of these classes.
     #[must_use]
-    pub const fn part(&self) -> u8 {
+    pub const fn class(&self) -> Class {
         match (self.kind, &self.status) {
-            (Kind::Attestation, Status::Verified) => 0,
-            (Kind::Attestation, Status::Rejected(_)) => 1,
-            _ => 2,
+            (Kind::Attestation, Status::Verified) => Class::Evidence,
+            (Kind::Attestation, Status::Rejected(_)) => Class::Rejected,
+            _ => Class::Records,
         }
     }
 }
@@ -264,6 +265,8 @@ mod tests {
             kind: Kind::Keyset,
             ..leaf()
         };
-        assert!([leaf().part(), refused.part(), record.part()].is_sorted());
+        let classes = [leaf(), refused, record].map(|each| each.class());
+        assert_eq!(classes, [Class::Evidence, Class::Rejected, Class::Records]);
+        assert!(classes.is_sorted());
     }
 }

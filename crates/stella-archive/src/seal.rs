@@ -7,9 +7,10 @@ use stella_tlog::hash::Hash;
 use stella_tlog::tree::Frontier;
 
 use crate::fingerprint::Fingerprint;
+use crate::frames::Class;
 use crate::history::Document;
 use crate::keyset::Keyset;
-use crate::leaf::{Kind, Leaf, Status};
+use crate::leaf::Leaf;
 use crate::statement::{
     Counts, Coverage, Earlier, KeyId, KeysetPin, Manifest, Period, Profile, Range, Require,
     Retention, TreeState,
@@ -66,9 +67,9 @@ impl Seal {
 
     /// Appends a leaf whose line was read.
     pub fn append_line(&mut self, leaf: &Leaf, line: &[u8], completed: impl FnMut(u8, u64, Hash)) {
-        let count = match (leaf.kind, &leaf.status) {
-            (Kind::Attestation, Status::Verified) => &mut self.counts.verified,
-            (Kind::Attestation, Status::Rejected(_)) => &mut self.counts.rejected,
+        let count = match leaf.class() {
+            Class::Evidence => &mut self.counts.verified,
+            Class::Rejected => &mut self.counts.rejected,
             _ => &mut self.counts.records,
         };
         *count += 1;

@@ -19,3 +19,13 @@ pub use file::FileKey;
 pub use org::OrgKey;
 pub use service::ServiceFailure;
 pub use signer::{Input, KeyError, Signer};
+
+/// Closes this process, in which keys, PINs and tokens will be: no core dump has them, and no other process of the same user may
+/// look (Linux; elsewhere nothing happens).
+pub fn protect_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}

@@ -276,7 +276,7 @@ async fn check(folder: &Path, depth: Depth) {
         depth,
         now: NOW.plus(Duration::from_secs(365 * 86_400)),
         threads: threads(),
-        done: &|_| (),
+        done: &|_, _| (),
     };
     let checked = verify::verify(&archive, &demands).await.unwrap();
     println!(

@@ -259,15 +259,6 @@ fn look_into(text: &[u8]) -> Result<String, Failure> {
     }
 }
 
-/// Keys, PINs and tokens will be in this process: no core dump has them, and no other process may look.
-pub(crate) fn protect_memory() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
-}
-
 /// Opens a key behind a service that is known here, else behind a program: what is built in is no other's to replace.
 fn behind(name: &str, resource: &str, purpose: For) -> Result<Box<dyn Signer>, Failure> {
     match RemoteReference::parse(name, resource) {

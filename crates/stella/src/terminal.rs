@@ -42,16 +42,21 @@ pub(crate) fn tell_failure(failure: &Failure, word: &str) {
     }
 }
 
+/// Says whether somebody waits at a terminal, who is shown how far something is.
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Shows how far something is, in the place of what was shown before; only where somebody waits at a terminal.
 pub(crate) fn show(text: &str) {
-    if io::stderr().is_terminal() {
+    if is_watched() {
         let _ = write!(io::stderr().lock(), "\r{text:<LINE$}");
     }
 }
 
 /// Leaves an empty line where something was shown.
 pub(crate) fn clear() {
-    if io::stderr().is_terminal() {
+    if is_watched() {
         let _ = write!(io::stderr().lock(), "\r{:LINE$}\r", "");
     }
 }
@@ -60,21 +65,20 @@ pub(crate) fn clear() {
 #[derive(Debug)]
 pub(crate) struct Estimate {
     begun: Instant,
-    total: u64,
 }
 
 impl Estimate {
-    /// Begins now; `total` is as much as there is to do, 0 where nobody knows.
-    pub(crate) fn new(total: u64) -> Self {
+    /// Begins now.
+    pub(crate) fn new() -> Self {
         Self {
             begun: Instant::now(),
-            total,
         }
     }
 
-    /// Returns the part that is done and the time that is left, such as `, 41 %, about 3 min left`.
-    pub(crate) fn left(&self, done: u64) -> String {
-        left(self.begun.elapsed(), done, self.total)
+    /// Returns the part that is done and the time that is left, such as `, 41 %, about 3 min left`; `total` is as much as there is
+    /// to do, 0 where nobody knows.
+    pub(crate) fn left(&self, done: u64, total: u64) -> String {
+        left(self.begun.elapsed(), done, total)
     }
 }
 
@@ -109,7 +113,7 @@ impl Progress {
             word,
             total,
             done: Cell::new(0),
-            is_shown: total > 1 && io::stderr().is_terminal(),
+            is_shown: total > 1 && is_watched(),
         }
     }
 

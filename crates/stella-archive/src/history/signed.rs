@@ -9,7 +9,7 @@ use stella_bundle::timestamp::SignedTimestamp;
 
 use crate::fingerprint::Fingerprint;
 use crate::keyset::OrgKeyEntry;
-use crate::statement::{KeyId, OrgStatement};
+use crate::statement::{KeyId, Manifest, OrgStatement, OrgStatementError};
 
 /// Bundles of one document.
 const MAX_BUNDLES: usize = 32;
@@ -32,6 +32,14 @@ pub struct Document {
 }
 
 impl Document {
+    /// Returns what it says, as a statement's payload; who signed it is not asked.
+    ///
+    /// # Errors
+    /// Those of [`OrgStatement::parse`] and [`OrgStatement::to_manifest`].
+    pub fn to_manifest(&self) -> Result<Manifest, OrgStatementError> {
+        OrgStatement::parse(&self.bytes)?.to_manifest()
+    }
+
     /// Returns the fingerprints of its bundles, sorted.
     #[must_use]
     pub fn evidence(&self) -> Vec<Fingerprint> {

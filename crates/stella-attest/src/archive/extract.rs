@@ -109,7 +109,8 @@ async fn extract(
     };
     let bundle = bytes(archive, class, index, &leaf).await?;
     // 3. Its proof, in the tree of the newest statement.
-    let end = newest_size(history).ok_or_else(unreadable)?;
+    let newest = history.statements.last().ok_or_else(unreadable)?;
+    let end = newest.to_manifest().map_err(|_| unreadable())?.tree.size;
     let edge = archive.frontier().await?;
     // Hashes that are missing are read, and it is tried again; any other failure is the last.
     let failure = RefCell::new(None);
@@ -133,13 +134,6 @@ async fn extract(
         },
         path,
     })
-}
-
-/// Returns the size of the tree that the newest statement commits to.
-fn newest_size(history: &History) -> Option<u64> {
-    use stella_archive::statement::OrgStatement;
-    let statement = OrgStatement::parse(&history.statements.last()?.bytes).ok()?;
-    Some(statement.to_manifest().ok()?.tree.size)
 }
 
 /// Reads the bytes of a leaf; none where they were let go.

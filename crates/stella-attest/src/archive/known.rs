@@ -1,13 +1,9 @@
 //! What earlier periods hold: nothing is archived twice, and what was refused once may still come to be verified.
 
-use stella_archive::frames::{self, Class};
 use stella_archive::leaf::{Kind, Leaf, Status};
 
 use super::error::ArchiveError;
 use super::open::Archive;
-
-/// Bytes of a compressed blob.
-const MAX_BLOB: u64 = 256 << 20;
 
 /// Attestations of earlier periods by the first half of their digests: two that share it are not to be found.
 #[derive(Default)]
@@ -23,35 +19,17 @@ impl Known {
     pub(crate) async fn read(archives: &[Archive]) -> Result<Self, ArchiveError> {
         let mut known = Self::default();
         for archive in archives {
-            for name in archive.blobs(Class::Leaves) {
-                let blob = archive.read(&name, MAX_BLOB).await?;
-                known.add(&name, &blob)?;
-            }
+            let add = |leaf: Leaf| {
+                if leaf.kind == Kind::Attestation {
+                    let half = half(&leaf.digest.sha256);
+                    known.of(&leaf.status).push(half);
+                }
+            };
+            archive.each_leaf(add).await?;
         }
         known.verified.sort_unstable();
         known.rejected.sort_unstable();
         Ok(known)
-    }
-
-    fn add(&mut self, name: &str, blob: &[u8]) -> Result<(), ArchiveError> {
-        let wrong = |error| ArchiveError::Frame {
-            part: name.to_owned(),
-            error,
-        };
-        for frame in frames::split(blob).map_err(wrong)? {
-            let lines = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
-            for line in lines
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.is_empty())
-            {
-                let leaf = Leaf::parse(line);
-                let leaf = leaf.map_err(|error| ArchiveError::Leaf { index: 0, error })?;
-                if leaf.kind == Kind::Attestation {
-                    self.of(&leaf.status).push(half(&leaf.digest.sha256));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn of(&mut self, status: &Status) -> &mut Vec<u128> {

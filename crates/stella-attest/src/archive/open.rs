@@ -9,6 +9,7 @@ use std::sync::Arc;
 use stella_archive::frames::{self, Class, FrameAt};
 use stella_archive::history::History;
 use stella_archive::index::{self, Head, IndexError, Keys};
+use stella_archive::leaf::Leaf;
 use stella_archive::nodes::{self, Nodes};
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
 use stella_bundle::key::sha256;
@@ -35,8 +36,8 @@ pub(crate) const ORIGIN: &str = "org.stella-ops.archive.origin";
 const PIECE: u64 = 4 << 20;
 /// Trusted roots of an archive.
 const MAX_ROOTS: usize = 200;
-/// Bytes of a file that is read whole.
-const MAX_WHOLE: u64 = 256 << 20;
+/// Bytes of a file that is read whole, such as a blob.
+pub(super) const MAX_WHOLE: u64 = 256 << 20;
 
 /// An archive.
 #[derive(Clone)]
@@ -294,6 +295,47 @@ impl Archive {
     pub(crate) fn blobs(&self, class: Class) -> impl Iterator<Item = String> {
         let names = (0..).map(move |number| class.file(number));
         names.take_while(|name| self.parts.contains_key(name))
+    }
+
+    /// Reads a class frame by frame; `each` is given the file's name and what the frame holds.
+    ///
+    /// # Errors
+    /// `Frame`, those of `each`, and as [`Self::read`].
+    pub(crate) async fn each_frame(
+        &self,
+        class: Class,
+        mut each: impl FnMut(&str, &[u8]) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        for name in self.blobs(class) {
+            let wrong = |error| ArchiveError::Frame {
+                part: name.clone(),
+                error,
+            };
+            let blob = self.read(&name, MAX_WHOLE).await?;
+            for frame in frames::split(&blob).map_err(wrong)? {
+                let raw = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
+                each(&name, &raw)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the period's leaves as they are: nothing is proved.
+    ///
+    /// # Errors
+    /// `Leaf`, with its number within the period, and as [`Self::each_frame`].
+    pub(crate) async fn each_leaf(&self, mut each: impl FnMut(Leaf)) -> Result<(), ArchiveError> {
+        let mut index = 0;
+        let read = self.each_frame(Class::Leaves, |_, lines| {
+            let lines = lines.split(|byte| *byte == b'\n');
+            for line in lines.filter(|line| !line.is_empty()) {
+                let leaf = Leaf::parse(line);
+                each(leaf.map_err(|error| ArchiveError::Leaf { index, error })?);
+                index += 1;
+            }
+            Ok(())
+        });
+        read.await
     }
 
     /// Says whether the files of a class are counted from 0 without a gap, and are all there is of it.

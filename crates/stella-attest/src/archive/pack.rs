@@ -14,7 +14,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use stella_archive::frames::{self, Assembler, Blob, Class, Cutter, FrameAt, FrameError, RawFrame};
 use stella_archive::index::{self, IndexBuilder};
-use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::leaf::{Kind, Leaf};
 use stella_archive::nodes;
 use stella_archive::seal::{Seal, Sealed};
 use stella_bundle::digest::{DigestAlgorithm, DigestStream};
@@ -236,12 +236,12 @@ impl<'a> Packer<'a> {
         let full = self.leaves.push(index, line.as_bytes());
         self.send(full)?;
         // 2. What it is about.
-        let at = match (leaf.kind, &leaf.status) {
-            (Kind::Attestation, Status::Verified) => 0,
-            (Kind::Attestation, Status::Rejected(_)) => 1,
-            _ => 2,
+        let cutter = match leaf.class() {
+            Class::Evidence => &mut self.things[0],
+            Class::Rejected => &mut self.things[1],
+            _ => &mut self.things[2],
         };
-        let full = self.things[at].push(index, bytes);
+        let full = cutter.push(index, bytes);
         self.send(full)?;
         if leaf.kind == Kind::Attestation {
             self.index.bundle(leaf.digest.sha256, index);

@@ -193,11 +193,11 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
 
     // 5. The statement is signed, once.
     let document = sign(job, &before, &folder, &frozen, &packed).await?;
-    let manifest = OrgStatement::parse(&document.bytes).and_then(|each| each.to_manifest());
+    let manifest = document.to_manifest();
     let manifest = manifest.map_err(|_| ArchiveError::Mismatch(Mismatch::Leaves))?;
 
     // 6. As a stranger sees it.
-    let parts = add_words(job, &before, &folder, &packed, &document)?;
+    let parts = add_words(job, &before, &folder, &packed, (&document, &manifest))?;
     check(job, &folder, &parts).await?;
 
     // 7. Published under its name, once.
@@ -490,7 +490,7 @@ fn add_words(
     before: &Before,
     folder: &Path,
     packed: &Packed,
-    document: &Document,
+    (document, manifest): (&Document, &Manifest),
 ) -> Result<Vec<PartFile>, ArchiveError> {
     let (work, folder) = (folder, folder.join("parts"));
     let write = |name: &str, bytes: &[u8]| write_part(&folder, name, bytes);
@@ -503,8 +503,6 @@ fn add_words(
         write("verify.py", VERIFIER.as_bytes())?,
         write(History::FILE, &history.to_bytes())?,
     ];
-    let manifest = OrgStatement::parse(&document.bytes).and_then(|each| each.to_manifest());
-    let manifest = manifest.map_err(|_| ArchiveError::Mismatch(Mismatch::Leaves))?;
     parts.push(write(
         CHECKPOINT,
         manifest.checkpoint().to_string().as_bytes(),
@@ -543,7 +541,7 @@ async fn check(job: &Job<'_>, folder: &Path, parts: &[PartFile]) -> Result<(), A
         depth: Depth::Unchanged,
         now: (job.session.now)(),
         threads: job.threads,
-        done: &|present| (job.done)(Phase::Checking, present),
+        done: &|present, _| (job.done)(Phase::Checking, present),
     };
     let checked = verify::verify(&archive, &demands).await?;
     let newest = checked.judgement.newest().map(|each| &each.existence);

@@ -1,8 +1,8 @@
 //! Look for attestations in an archive. What is found is what they say of themselves; verification says what is true.
 
-use stella_archive::frames::{self, Class};
+use stella_archive::frames::Class;
 use stella_archive::index::{Keys, subject_key};
-use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::leaf::Leaf;
 use stella_bundle::bundle::{Bundle, Content, KeyMaterial};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::digest::Digest;
@@ -12,9 +12,6 @@ use stella_bundle::time::UnixTime;
 
 use super::error::{ArchiveError, Mismatch};
 use super::open::Archive;
-
-/// Bytes of a compressed blob.
-const MAX_BLOB: u64 = 256 << 20;
 
 /// What is looked for: everything that is said must be so.
 #[derive(Clone, Debug, Default)]
@@ -68,59 +65,25 @@ pub async fn search(
         return Ok(());
     }
     let start = archive.frontier().await?.size().0;
-    let leaves = leaves(archive).await?;
+    let mut leaves = Vec::new();
+    archive.each_leaf(|leaf| leaves.push(leaf)).await?;
     let mut held = (start..)
         .zip(&leaves)
-        .filter(|(_, leaf)| leaf.kind == Kind::Attestation && leaf.status == Status::Verified);
-    for name in archive.blobs(Class::Evidence) {
-        let wrong = |error| ArchiveError::Frame {
-            part: name.clone(),
-            error,
-        };
-        let blob = archive.read(&name, MAX_BLOB).await?;
-        for frame in frames::split(&blob).map_err(wrong)? {
-            let raw = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
-            let mut rest = raw.as_slice();
-            while !rest.is_empty() {
-                let length = ArchiveError::Mismatch(Mismatch::Length);
-                let (index, leaf) = held.next().ok_or(length)?;
-                let size = usize::try_from(leaf.size).unwrap_or(usize::MAX);
-                let split = rest.split_at_checked(size);
-                let (bytes, after) = split.ok_or(ArchiveError::Mismatch(Mismatch::Length))?;
-                rest = after;
-                let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
-                let hit = is_wanted.then(|| look(query, index, leaf, bytes)).flatten();
-                if let Some(hit) = hit {
-                    each(hit);
-                }
-            }
+        .filter(|(_, leaf)| leaf.class() == Class::Evidence);
+    let read = archive.each_frame(Class::Evidence, |_, mut rest| {
+        while !rest.is_empty() {
+            let length = || ArchiveError::Mismatch(Mismatch::Length);
+            let (index, leaf) = held.next().ok_or_else(length)?;
+            let size = usize::try_from(leaf.size).unwrap_or(usize::MAX);
+            let (bytes, after) = rest.split_at_checked(size).ok_or_else(length)?;
+            rest = after;
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
+            let hit = is_wanted.then(|| look(query, index, leaf, bytes)).flatten();
+            hit.into_iter().for_each(&mut each);
         }
-    }
-    Ok(())
-}
-
-/// Reads all leaves of a period.
-async fn leaves(archive: &Archive) -> Result<Vec<Leaf>, ArchiveError> {
-    let mut leaves = Vec::new();
-    for name in archive.blobs(Class::Leaves) {
-        let wrong = |error| ArchiveError::Frame {
-            part: name.clone(),
-            error,
-        };
-        let blob = archive.read(&name, MAX_BLOB).await?;
-        for frame in frames::split(&blob).map_err(wrong)? {
-            let lines = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
-            let lines = lines
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.is_empty());
-            for line in lines {
-                let index = leaves.len() as u64;
-                let leaf = Leaf::parse(line);
-                leaves.push(leaf.map_err(|error| ArchiveError::Leaf { index, error })?);
-            }
-        }
-    }
-    Ok(leaves)
+        Ok(())
+    });
+    read.await
 }
 
 /// Says what an attestation is, if it is one that is looked for.

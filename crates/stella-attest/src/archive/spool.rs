@@ -38,9 +38,9 @@ pub(crate) struct Finding {
 /// Seconds of which attestations are sorted by their signer: a certificate's life.
 const SLOT: i64 = 600;
 
-/// By what attestations are sorted, with the number of the record: part, slot, signer, digest. Those of one signer stay together,
-/// so that what they share is verified and packed once.
-type Rank = ((u8, i64, u64, [u8; 32]), u32);
+/// By what attestations are sorted, with the number of the record: whether it was rejected, slot, signer, digest. Those of one
+/// signer stay together, so that what they share is verified and packed once.
+type Rank = ((bool, i64, u64, [u8; 32]), u32);
 
 /// A spool that is being written.
 pub(crate) struct SpoolWriter {
@@ -98,9 +98,9 @@ impl SpoolWriter {
             written.map_err(|error| self.error(error))?;
         }
         self.offset += bytes.len() as u64;
-        let part = to_leaf(finding, bytes.len() as u64).part();
+        let is_rejected = finding.status != Status::Verified;
         let slot = finding.time.unwrap_or(NO_TIME).div_euclid(SLOT);
-        let rank = (part, slot, finding.signer, finding.digest.sha256);
+        let rank = (is_rejected, slot, finding.signer, finding.digest.sha256);
         self.ranks.push((rank, number));
         Ok(())
     }
@@ -140,17 +140,6 @@ impl SpoolWriter {
 
     fn error(&self, error: std::io::Error) -> ArchiveError {
         ArchiveError::io("write", &self.folder, error)
-    }
-}
-
-fn to_leaf(finding: &Finding, size: u64) -> Leaf {
-    Leaf {
-        kind: Kind::Attestation,
-        status: finding.status.clone(),
-        profile: 0,
-        digest: finding.digest,
-        size,
-        time: finding.time,
     }
 }
 

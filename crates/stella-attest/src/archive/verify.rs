@@ -13,7 +13,7 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::frames::{self, Class, FrameError};
 use stella_archive::history::{self, History, Judgement};
-use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::leaf::Leaf;
 use stella_archive::levels::{Missing, Refusal, Reverifier, Scales, read_roots};
 use stella_archive::nodes;
 use stella_archive::seal::Seal;
@@ -24,15 +24,13 @@ use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Artifact, Policy};
 
 use super::error::{ArchiveError, Mismatch};
-use super::open::Archive;
+use super::open::{Archive, MAX_WHOLE};
 use super::surroundings;
 
 /// Refusals that are listed; more are counted.
 const MOST_LISTED: usize = 100;
 /// The shortest month: bytes are not gone too early.
 const MONTH: Duration = Duration::from_secs(28 * 86_400);
-/// Bytes of a compressed blob.
-const MAX_BLOB: u64 = 256 << 20;
 
 /// How to verify.
 pub struct Demands<'a> {
@@ -52,8 +50,8 @@ pub struct Demands<'a> {
     pub now: UnixTime,
     /// On so many cores.
     pub threads: NonZeroUsize,
-    /// Hears how many attestations are done.
-    pub done: &'a (dyn Fn(u64) + Sync),
+    /// Hears how many attestations are done, and of how many.
+    pub done: &'a (dyn Fn(u64, u64) + Sync),
 }
 
 /// How far to go.
@@ -130,6 +128,8 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
         Depth::Independent => Some(independent(&scales, sequence)),
     };
     let mut found = Found::default();
+    let total = (leaves.evidence.expected.len() + leaves.rejected.expected.len()) as u64;
+    let done = |present| (demands.done)(present, total);
     for (class, expected) in [
         (Class::Evidence, &leaves.evidence),
         (Class::Rejected, &leaves.rejected),
@@ -137,7 +137,16 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     ] {
         let reverifiers = reverifiers.as_ref().filter(|_| class == Class::Evidence);
         let before = found.present;
-        bytes(archive, class, expected, reverifiers, demands, &mut found).await?;
+        bytes(
+            archive,
+            class,
+            expected,
+            reverifiers,
+            demands,
+            &done,
+            &mut found,
+        )
+        .await?;
         if class == Class::Records {
             found.present = before;
         }
@@ -256,43 +265,38 @@ async fn leaves(
     let mut seal = Seal::new(before);
     let mut leaves = Leaves::default();
     let mut hashes: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
-    let (profiles, mut last) = (statement.manifest.profiles.len(), 0);
-    for name in archive.blobs(Class::Leaves) {
-        let wrong = |error| ArchiveError::Frame {
-            part: name.clone(),
-            error,
-        };
-        let blob = archive.read(&name, MAX_BLOB).await?;
-        for frame in frames::split(&blob).map_err(wrong)? {
-            let lines = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
-            let lines = lines
-                .strip_suffix(b"\n")
-                .ok_or(wrong(FrameError::Damaged))?;
-            for line in lines.split(|byte| *byte == b'\n') {
-                let index = seal.frontier().size().0;
-                // More lines than the statement names are not even kept.
-                if index >= statement.manifest.range.end {
-                    return Err(mismatch(Mismatch::Leaves));
-                }
-                let leaf = Leaf::parse(line);
-                let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
-                if leaf.part() < last {
-                    return Err(mismatch(Mismatch::Order(index)));
-                }
-                last = leaf.part();
-                if leaf.profile as usize >= profiles {
-                    return Err(mismatch(Mismatch::Profile(index)));
-                }
-                seal.append_line(&leaf, line, |level, _, hash| {
-                    if let Some(file) = nodes::file_of(level) {
-                        let hashes = hashes.entry(file).or_default();
-                        hashes.extend_from_slice(hash.as_bytes());
-                    }
-                });
-                leaves.add(index, &leaf);
+    let (profiles, mut last) = (statement.manifest.profiles.len(), Class::Leaves);
+    let read = archive.each_frame(Class::Leaves, |name, lines| {
+        let lines = lines.strip_suffix(b"\n").ok_or(ArchiveError::Frame {
+            part: name.to_owned(),
+            error: FrameError::Damaged,
+        })?;
+        for line in lines.split(|byte| *byte == b'\n') {
+            let index = seal.frontier().size().0;
+            // More lines than the statement names are not even kept.
+            if index >= statement.manifest.range.end {
+                return Err(mismatch(Mismatch::Leaves));
             }
+            let leaf = Leaf::parse(line);
+            let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
+            if leaf.class() < last {
+                return Err(mismatch(Mismatch::Order(index)));
+            }
+            last = leaf.class();
+            if leaf.profile as usize >= profiles {
+                return Err(mismatch(Mismatch::Profile(index)));
+            }
+            seal.append_line(&leaf, line, |level, _, hash| {
+                if let Some(file) = nodes::file_of(level) {
+                    let hashes = hashes.entry(file).or_default();
+                    hashes.extend_from_slice(hash.as_bytes());
+                }
+            });
+            leaves.add(index, &leaf);
         }
-    }
+        Ok(())
+    });
+    read.await?;
     let (sealed, manifest) = (seal.sealed(), &statement.manifest);
     let months = manifest.retention.months;
     let kept = MONTH.checked_mul(months).unwrap_or(Duration::MAX);
@@ -318,7 +322,7 @@ async fn require_hashes(
     let mut is_same = found == hashes.len();
     for (file, expected) in hashes {
         let name = nodes::file_name(*file);
-        is_same = is_same && archive.read(&name, MAX_BLOB).await? == *expected;
+        is_same = is_same && archive.read(&name, MAX_WHOLE).await? == *expected;
     }
     match is_same {
         true => Ok(()),
@@ -328,9 +332,9 @@ async fn require_hashes(
 
 impl Leaves {
     fn add(&mut self, index: u64, leaf: &Leaf) {
-        let row = match (leaf.kind, &leaf.status) {
-            (Kind::Attestation, Status::Verified) => &mut self.evidence,
-            (Kind::Attestation, Status::Rejected(_)) => &mut self.rejected,
+        let row = match leaf.class() {
+            Class::Evidence => &mut self.evidence,
+            Class::Rejected => &mut self.rejected,
             _ => &mut self.records,
         };
         if row.expected.is_empty() {
@@ -351,6 +355,7 @@ async fn bytes(
     row: &Row,
     reverifiers: Option<&Vec<Option<Reverifier>>>,
     demands: &Demands<'_>,
+    done: &(dyn Fn(u64) + Sync),
     found: &mut Found,
 ) -> Result<(), ArchiveError> {
     let is_attestations = class != Class::Records;
@@ -364,14 +369,12 @@ async fn bytes(
         }
         if is_attestations {
             found.absent += total as u64;
-        } else if row.expected.iter().any(|each| each.size > 0) {
-            return Err(ArchiveError::Mismatch(Mismatch::Length));
         }
         return Ok(());
     }
     let mut at = 0;
     for name in names {
-        let blob = archive.read(&name, MAX_BLOB).await?;
+        let blob = archive.read(&name, MAX_WHOLE).await?;
         let wrong = |error| ArchiveError::Frame {
             part: name.clone(),
             error,
@@ -385,7 +388,7 @@ async fn bytes(
                 },
             )?;
         if is_attestations {
-            (demands.done)(found.present);
+            done(found.present);
         }
     }
     // What is empty and comes last is in no frame.

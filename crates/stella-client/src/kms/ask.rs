@@ -1,12 +1,13 @@
 //! One request to a key service, and what is common to all answers. What a refusal says is for the drivers.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use stella_keys::{KeyError, ServiceFailure};
 use stella_wire::transport::{Request, Response, Transport, TransportError};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::network::{AnswerLimit, is_loopback};
 use crate::retry::is_transient_status;
@@ -70,6 +71,30 @@ pub(super) fn secret_header(
     value.set_sensitive(true);
     request.headers_mut().insert(name, value);
     Ok(())
+}
+
+/// Adds a bearer token (RFC 6750 §2.1).
+pub(super) fn bearer(
+    service: &'static str,
+    request: &mut Request,
+    token: &str,
+) -> Result<(), KeyError> {
+    let bearer = Zeroizing::new(format!("Bearer {token}"));
+    secret_header(service, request, AUTHORIZATION, &bearer)
+}
+
+/// Sends a request and returns the answer of a service that grants it; what another one means is `refused`'s to say.
+pub(super) async fn send_granted(
+    transport: &dyn Transport,
+    service: &'static str,
+    request: Request,
+    refused: fn(&Response) -> KeyError,
+) -> Result<Response, KeyError> {
+    let answer = send(transport, service, request).await?;
+    match answer.status().is_success() {
+        true => Ok(answer),
+        false => Err(refused(&answer)),
+    }
 }
 
 /// Sends a request and returns the answer, whatever its status.

@@ -214,11 +214,7 @@ impl Kms {
             service: "kms",
         };
         sigv4::sign(&mut request, &credentials, scope, now)?;
-        let answer = ask::send(&self.transport, SERVICE, request).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        Err(refused(&answer))
+        ask::send_granted(&self.transport, SERVICE, request, refused).await
     }
 }
 

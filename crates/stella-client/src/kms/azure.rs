@@ -12,7 +12,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::Method;
-use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::json;
 use stella_bundle::asn1;
@@ -20,7 +19,6 @@ use stella_bundle::json::decode_base64;
 use stella_bundle::key::{self, KeyDetails, KeyKind, PublicKey};
 use stella_keys::{KeyError, ServiceFailure};
 use stella_wire::transport::Response;
-use zeroize::Zeroizing;
 
 use super::kept::Kept;
 use super::{Surroundings, ask};
@@ -273,13 +271,8 @@ impl Vault {
         let address = format!("{}{path}?{API}", self.base);
         let content = question.map(|question| (ask::JSON, question));
         let mut request = ask::request(SERVICE, method, &address, content)?;
-        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
-        ask::secret_header(SERVICE, &mut request, AUTHORIZATION, &bearer)?;
-        let answer = ask::send(&self.transport, SERVICE, request).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        Err(refused(&answer))
+        ask::bearer(SERVICE, &mut request, token.as_str())?;
+        ask::send_granted(&self.transport, SERVICE, request, refused).await
     }
 }
 

@@ -10,14 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::json;
 use stella_bundle::json::{base64_bytes, encode_base64};
 use stella_bundle::key::{KeyDetails, PublicKey};
 use stella_keys::{KeyError, ServiceFailure};
 use stella_wire::transport::Response;
-use zeroize::Zeroizing;
 
 use super::kept::Kept;
 use super::{Surroundings, ask};
@@ -216,13 +214,8 @@ impl Kms {
         let address = format!("{}{path}", self.base);
         let content = question.map(|question| (ask::JSON, question));
         let mut request = ask::request(SERVICE, method, &address, content)?;
-        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
-        ask::secret_header(SERVICE, &mut request, AUTHORIZATION, &bearer)?;
-        let answer = ask::send(&self.transport, SERVICE, request).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        Err(refused(&answer))
+        ask::bearer(SERVICE, &mut request, token.as_str())?;
+        ask::send_granted(&self.transport, SERVICE, request, refused).await
     }
 }
 

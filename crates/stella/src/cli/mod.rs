@@ -172,7 +172,7 @@ impl Context {
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
-    crate::key::protect_memory();
+    stella_keys::protect_memory();
     token::hide_from_command_line();
     if let Some(arguments) = kms_request() {
         return ExitCode::from(kms_plugin::run(&arguments));

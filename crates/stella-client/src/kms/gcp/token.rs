@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stella_bundle::time::UnixTime;
@@ -224,10 +224,7 @@ impl Tokens<'_> {
         let form = Serializer::new(String::new()).extend_pairs(form).finish();
         let content = Some((ask::FORM, Bytes::from(form)));
         let request = ask::request(TOKENS, Method::POST, address.as_str(), content)?;
-        let answer = ask::send(self.transport, TOKENS, request).await?;
-        if !answer.status().is_success() {
-            return Err(refused(&answer));
-        }
+        let answer = ask::send_granted(self.transport, TOKENS, request, refused).await?;
         let answer: TokenAnswer = ask::json(TOKENS, &answer)?;
         Ok(lent(answer, self.surroundings.now()))
     }
@@ -292,12 +289,8 @@ impl Tokens<'_> {
         let wanted = Bytes::from(json!({"scope": [SCOPE]}).to_string());
         let content = Some((ask::JSON, wanted));
         let mut request = ask::request(TOKENS, Method::POST, address.as_str(), content)?;
-        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
-        ask::secret_header(TOKENS, &mut request, AUTHORIZATION, &bearer)?;
-        let answer = ask::send(self.transport, TOKENS, request).await?;
-        if !answer.status().is_success() {
-            return Err(refused(&answer));
-        }
+        ask::bearer(TOKENS, &mut request, token.as_str())?;
+        let answer = ask::send_granted(self.transport, TOKENS, request, refused).await?;
         let answer: ImpersonationAnswer = ask::json(TOKENS, &answer)?;
         Ok(Lent {
             value: answer.access_token,

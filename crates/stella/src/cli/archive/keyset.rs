@@ -188,8 +188,7 @@ pub(crate) async fn rotate(context: &Context, args: &Rotate) -> Result<u8, Failu
         Ok(())
     };
     let new = std::slice::from_ref(&args.new);
-    let ceremony = &args.ceremony;
-    ceremony
+    args.ceremony
         .hold(context, Action::Rotate, &args.signers, new, change)
         .await
 }
@@ -214,8 +213,7 @@ async fn retire(context: &Context, args: &Retire) -> Result<u8, Failure> {
         keyset.retire(&old, Status::Retired);
         Ok(())
     };
-    let ceremony = &args.ceremony;
-    ceremony
+    args.ceremony
         .hold(context, Action::Retire, &args.signers, &[], change)
         .await
 }
@@ -249,8 +247,7 @@ pub(crate) async fn destroy(context: &Context, args: &Destroy) -> Result<u8, Fai
         keyset.retire(&old, Status::Destroyed);
         Ok(())
     };
-    let ceremony = &args.ceremony;
-    ceremony
+    args.ceremony
         .hold(context, Action::Destroy, &args.signers, &[], change)
         .await?;
     if let Some(path) = &args.remove {
@@ -312,8 +309,7 @@ async fn extend(context: &Context, args: &Extend) -> Result<u8, Failure> {
         keyset.extend(until);
         Ok(())
     };
-    let ceremony = &args.ceremony;
-    ceremony
+    args.ceremony
         .hold(context, Action::Extend, &args.signers, &[], change)
         .await
 }
@@ -368,8 +364,7 @@ async fn compromise(context: &Context, args: &Compromise) -> Result<u8, Failure>
         keyset.compromise(key, args.since, &args.what);
         Ok(())
     };
-    let ceremony = &args.ceremony;
-    ceremony
+    args.ceremony
         .hold(context, Action::Compromise, &args.signers, &[], change)
         .await
 }
@@ -402,8 +397,7 @@ async fn sunset(context: &Context, args: &SunsetArgs) -> Result<u8, Failure> {
         });
         Ok(())
     };
-    let ceremony = &args.ceremony;
-    ceremony
+    args.ceremony
         .hold(context, Action::Sunset, &args.signers, &[], change)
         .await
 }

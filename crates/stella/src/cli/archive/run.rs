@@ -326,8 +326,8 @@ impl Args {
             attached.extend(self.attached(image, gone).await?);
         }
         let sizes = files.iter().filter_map(|path| fs::metadata(path).ok());
-        let mut total: u64 = sizes.map(|each| each.len()).sum();
-        total += attached.iter().map(|each| each.len() as u64).sum::<u64>();
+        let sizes = sizes.map(|each| each.len());
+        let mut total = sum(sizes.chain(attached.iter().map(|each| each.len() as u64)));
         let is_named = !files.is_empty() || !self.image.is_empty();
         let named = files.into_iter().flat_map(|path| source::bundles(&path));
         let named = named.chain(attached.into_iter().map(Ok));
@@ -337,10 +337,7 @@ impl Args {
         let shelf = Shelf::new(places::store(self.store.clone()));
         let digests = shelf.digests();
         let digests = digests.map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
-        total += digests
-            .iter()
-            .filter_map(|each| shelf.size(each))
-            .sum::<u64>();
+        total += sum(digests.iter().filter_map(|each| shelf.size(each)));
         let gone = Rc::clone(gone);
         let stored = digests
             .into_iter()
@@ -410,16 +407,31 @@ fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
 
 /// How much comes in, and how much of it was taken.
 pub(super) struct Load {
+    /// Bytes; 0 where nobody wants to know.
+    total: u64,
     taken: Arc<AtomicU64>,
     estimate: Estimate,
+}
+
+/// Sums up sizes where somebody looks: a store has many, and nobody else wants to know.
+fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
+    match terminal::is_watched() {
+        true => sizes.sum(),
+        false => 0,
+    }
 }
 
 impl Load {
     /// Nothing comes in.
     pub(super) fn none() -> Self {
+        Self::new(0)
+    }
+
+    fn new(total: u64) -> Self {
         Self {
+            total,
             taken: Arc::default(),
-            estimate: Estimate::new(0),
+            estimate: Estimate::new(),
         }
     }
 
@@ -427,10 +439,7 @@ impl Load {
         attestations: impl Iterator<Item = Result<Vec<u8>, ArchiveError>> + 'static,
         total: u64,
     ) -> (Incoming<'static>, Self) {
-        let load = Self {
-            taken: Arc::default(),
-            estimate: Estimate::new(total),
-        };
+        let load = Self::new(total);
         let taken = Arc::clone(&load.taken);
         let counted = attestations.inspect(move |each| {
             let bytes = each.as_ref().map_or(0, Vec::len) as u64;
@@ -440,14 +449,14 @@ impl Load {
     }
 
     fn left(&self) -> String {
-        self.estimate.left(self.taken.load(Ordering::Relaxed))
+        let taken = self.taken.load(Ordering::Relaxed);
+        self.estimate.left(taken, self.total)
     }
 }
 
 /// Shows how far it is, where somebody looks.
 fn show(phase: Phase, done: u64, load: &Load) {
-    use std::io::IsTerminal as _;
-    if !std::io::stderr().is_terminal() {
+    if !terminal::is_watched() {
         return;
     }
     let word = match phase {

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use stella_archive::anchor::{Anchor, MAX_ANCHOR};
 use stella_archive::fall::{ALGORITHMS, Falls};
 use stella_archive::history::{Counts, Existence, History, JudgedStatement, Judgement};
-use stella_archive::statement::OrgStatement;
 use stella_attest::archive::Archive;
 use stella_attest::archive::verify::{self, Checked, Demands, Depth};
 use stella_attest::file;
@@ -143,7 +142,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     };
     let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let policy = args.policy()?;
-    let estimate = Estimate::new(attestations(&archive).await);
+    let estimate = Estimate::new();
     let demands = Demands {
         anchor: &anchor,
         known: &known,
@@ -157,8 +156,8 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
         },
         now: args.at.unwrap_or_else(now),
         threads: args.threads.unwrap_or(usual),
-        done: &|count| {
-            let left = estimate.left(count);
+        done: &|count, total| {
+            let left = estimate.left(count, total);
             terminal::show(&format!("verified: {count}{left}"));
         },
     };
@@ -170,16 +169,6 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     let verified = counts.map_or(0, |each| each.manifest.counts.verified);
     let is_good = args.level == WantedLevel::Archived || checked.reverified == verified;
     Ok(if is_good { exit::OK } else { exit::SIGNATURE })
-}
-
-/// Returns how many attestations an archive says to have; 0 where it cannot be read.
-async fn attestations(archive: &Archive) -> u64 {
-    let history = archive.history().await;
-    let manifest = history.ok().and_then(|(history, _)| {
-        let statement = OrgStatement::parse(&history.statements.last()?.bytes);
-        statement.ok()?.to_manifest().ok()
-    });
-    manifest.map_or(0, |each| each.counts.verified + each.counts.rejected)
 }
 
 impl Args {

@@ -116,7 +116,7 @@ pub(super) async fn check(directory: &Path, anchor: &Anchor) -> Result<Checked, 
         depth: Depth::Reverified,
         now: SystemClock.now(),
         threads: NonZeroUsize::MIN,
-        done: &|_| (),
+        done: &|_, _| (),
     };
     verify::verify(&archive, &demands).await.map_err(of_archive)
 }
