@@ -15,5 +15,6 @@ pub mod keyset;
 pub mod leaf;
 pub mod levels;
 pub mod nodes;
+pub mod retention;
 pub mod seal;
 pub mod statement;

@@ -2,7 +2,10 @@
 //!
 //! `keysets/N.json` is a keyset, `keysets/N.<8 hex of a key's id>.sigstore.json` a signature of its event, `trust/<SHA-256>.json` a
 //! trusted root with the authorities that stamped it, `org.anchor` what verifiers get. The keyset's file comes last: without it
-//! an event did not happen.
+//! an event did not happen. Beside them lie `head.json` and `holds/`, which have files of their own here.
+
+mod head;
+mod holds;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -14,6 +17,7 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::history::{self, Document, Existence, History, HistoryError};
 use stella_archive::keyset::{Action, Keyset, KeysetError, MAX_KEYSET, Predecessor};
+use stella_archive::retention::RetentionError;
 use stella_archive::statement::OrgStatement;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
@@ -23,6 +27,8 @@ use crate::file;
 use crate::org;
 use crate::session::Session;
 use crate::sign::SignError;
+
+pub use head::Head;
 
 /// The anchor's file.
 pub const ANCHOR: &str = "org.anchor";
@@ -39,6 +45,9 @@ pub enum CeremonyError {
     /// The folder has no keyset.
     #[error("{} has no keysets/1.json", .0.display())]
     Empty(PathBuf),
+    /// A hold does not fit those before it.
+    #[error(transparent)]
+    Hold(#[from] RetentionError),
     /// The past in the folder is not one.
     #[error("the keysets in {} are not good: {error}", folder.display())]
     History {
@@ -72,6 +81,9 @@ pub enum CeremonyError {
         "nothing was changed: no authority that stamped this is one that the keyset in force pins"
     )]
     Undated,
+    /// A file is missing, or is not what was written there.
+    #[error("{} is missing, or not what was written there", .0.display())]
+    Unreadable(PathBuf),
 }
 
 /// The organisation's keysets in a folder.
@@ -404,6 +416,19 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
     paths.sort();
     Ok(paths)
+}
+
+/// Writes a file: whole, or not at all; durable on return.
+fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
+    let (path, partial) = (folder.join(name), folder.join(format!(".{name}.partial")));
+    let mut options = OpenOptions::new();
+    write(
+        &partial,
+        bytes,
+        options.write(true).create(true).truncate(true),
+    )?;
+    let renamed = fs::rename(&partial, &path).and_then(|()| file::sync_folder(folder));
+    renamed.map_err(|error| io_error("write", &path, error))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {

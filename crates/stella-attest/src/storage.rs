@@ -70,6 +70,10 @@ pub trait Storage: Send + Sync {
         })
     }
 
+    /// Removes a manifest by its digest, and blobs that nothing names any longer. What something still names stays; what is not
+    /// there is none the less gone. A registry removes blobs by itself, in its own time.
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()>;
+
     /// Ends a row of writes that went well: what was put is found by whoever opens the place from now on. A file of
     /// images appears only now.
     fn finish(&self) -> Answer<'_, ()> {
@@ -168,6 +172,13 @@ impl Storage for Repository {
 
     fn tags(&self) -> Answer<'_, Vec<String>> {
         Box::pin(async move { Ok(self.tags().await?) })
+    }
+
+    fn remove<'a>(&'a self, manifest: &'a Digest, _: &'a [Digest]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.delete_manifest(&manifest.to_string()).await?;
+            Ok(())
+        })
     }
 }
 

@@ -37,7 +37,9 @@ pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, is_held, rea
 pub use issuers::ConfigurationError;
 pub use oidc::{DEFAULT_AUDIENCE, DEFAULT_SUBJECT, TOKEN_PATH, TokenRefusal, TokenRequest};
 pub use registry::{Registry, RegistryError, RegistryOptions};
-pub use sigstore::{InitOptions, OpenError, Options, OwnIssuer, OwnRegistry, Sigstore};
+pub use sigstore::{
+    ARCHIVE_METRICS, InitOptions, OpenError, Options, OwnIssuer, OwnRegistry, Sigstore,
+};
 
 #[cfg(doc)]
 use stella_wire::Transport;

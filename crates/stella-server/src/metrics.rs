@@ -41,8 +41,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Answers `GET /metrics`, with days until the authorities' certificates end.
-    pub(crate) fn page(&self, certificate_days: &[(&str, i64)]) -> Response {
+    /// Answers `GET /metrics`, with days until the authorities' certificates end, and `more` at its end.
+    pub(crate) fn page(&self, certificate_days: &[(&str, i64)], more: &str) -> Response {
         let mut text = String::new();
         for (name, help, counter) in [
             (
@@ -90,6 +90,7 @@ impl Metrics {
                 "stella_certificate_valid_days_remaining{{certificate=\"{name}\"}} {days}"
             );
         }
+        text.push_str(more);
         answer::typed("text/plain; version=0.0.4; charset=utf-8", text)
     }
 }

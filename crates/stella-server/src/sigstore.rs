@@ -1,6 +1,6 @@
 //! The instance as a whole: made once, opened under its lock, asked by path.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use url::Url;
 use crate::answer;
 use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::ct::{self, CtLog};
-use crate::directory::FileError;
+use crate::directory::{self, FileError};
 use crate::disk::Local;
 use crate::fulcio::Fulcio;
 use crate::held::HeldKeys;
@@ -36,6 +36,10 @@ use crate::rekor::{GenesisError, Rekor};
 use crate::trust::{self, TrustFiles};
 use crate::tsa::TimestampAuthority;
 
+/// The archivist's numbers inside the directory, in the text form that Prometheus reads; they are shown with the instance's own.
+pub const ARCHIVE_METRICS: &str = "archivist/metrics.prom";
+/// Bytes of them.
+const MAX_METRICS: u64 = 64 << 10;
 /// The registry's folder inside the directory.
 const REGISTRY: &str = "registry";
 
@@ -134,6 +138,8 @@ pub enum OpenError {
 pub struct Sigstore(Arc<Services>);
 
 struct Services {
+    /// Where the archivist keeps its numbers, if there is one.
+    archive_metrics: PathBuf,
     instance: Arc<Instance>,
     clock: SteadyClock,
     codes: authorization::Codes,
@@ -249,6 +255,7 @@ impl Sigstore {
             TimestampAuthority::new(Arc::clone(&instance), clock.clone(), Arc::clone(&metrics));
         let codes = authorization::Codes::default();
         Ok(Self(Arc::new(Services {
+            archive_metrics: directory.join(ARCHIVE_METRICS),
             instance,
             clock,
             codes,
@@ -447,7 +454,13 @@ impl Services {
             "/healthz" => Ok(answer::json(StatusCode::OK, r#"{"status":"SERVING"}"#)),
             "/ping" => Ok(answer::text(StatusCode::OK, "pong\n")),
             "/readyz" => self.ready(),
-            "/metrics" => Ok(self.metrics.page(&self.days())),
+            "/metrics" => {
+                // None where nobody archives.
+                let archive = directory::read(&self.archive_metrics, MAX_METRICS);
+                let archive = archive.unwrap_or_default();
+                let archive = String::from_utf8_lossy(&archive);
+                Ok(self.metrics.page(&self.days(), &archive))
+            }
             _ => self.read_below(path),
         }
     }

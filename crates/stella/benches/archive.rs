@@ -30,7 +30,7 @@ use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::keyset::{Keyset, OrgKeyEntry, Role};
 use stella_archive::statement::Period;
-use stella_attest::archive::run::{Job, Logs};
+use stella_attest::archive::run::{Job, Logs, Prune};
 use stella_attest::archive::verify::{Demands, Depth};
 use stella_attest::archive::{Archive, extract, run, source, verify};
 use stella_attest::keyset::{self, KeysetFolder};
@@ -238,6 +238,7 @@ async fn build(set: &Path, folder: &Path) {
         policy_digest: None,
         logs: Logs::Shared,
         months: 24,
+        prune: Prune::Keep,
         threads: threads(),
         done: &|phase, _| {
             let mut last = last.lock().unwrap();

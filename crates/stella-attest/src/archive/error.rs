@@ -7,6 +7,7 @@ use stella_archive::frames::FrameError;
 use stella_archive::history::HistoryError;
 use stella_archive::index::IndexError;
 use stella_archive::leaf::LeafError;
+use stella_archive::retention::RetentionError;
 use stella_bundle::trusted_root::TrustFileError;
 use stella_tlog::proof::ProofError;
 use stella_tlog::tree::FrontierError;
@@ -94,6 +95,21 @@ pub enum ArchiveError {
         place: String,
         /// The period.
         name: String,
+    },
+    /// A record of a hold or of bytes that were let go is none, or does not fit those before it.
+    #[error("what is held is not known: {0}")]
+    Retention(#[from] RetentionError),
+    /// The place lacks a statement that the organisation saw published.
+    #[error(
+        "{place} does not have statement {sequence} ({period}), which was published: it was rolled back, or is another place"
+    )]
+    RolledBack {
+        /// Where.
+        place: String,
+        /// The statement's number.
+        sequence: u64,
+        /// Its period.
+        period: String,
     },
     /// A file that is no part of an archive of this kind, or of another archive.
     #[error("{what} is not readable as a part of this archive")]

@@ -2,8 +2,8 @@
 
 use stella_archive::leaf::{Kind, Leaf, Status};
 
+use super::before::Sealed;
 use super::error::ArchiveError;
-use super::open::Archive;
 
 /// Attestations of earlier periods by the first half of their digests: two that share it are not to be found.
 #[derive(Default)]
@@ -15,17 +15,22 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Reads the leaves of earlier archives.
-    pub(crate) async fn read(archives: &[Archive]) -> Result<Self, ArchiveError> {
+    /// Reads the leaves of earlier archives; what a place has no longer is not known.
+    pub(crate) async fn read(periods: &[Sealed]) -> Result<Self, ArchiveError> {
         let mut known = Self::default();
-        for archive in archives {
-            let add = |leaf: Leaf| {
+        for period in periods {
+            let Some(archive) = &period.archive else {
+                continue;
+            };
+            let add = |_, leaf: Leaf| {
                 if leaf.kind == Kind::Attestation {
                     let half = half(&leaf.digest.sha256);
                     known.of(&leaf.status).push(half);
                 }
             };
-            archive.each_leaf(add).await?;
+            archive
+                .each_stated_leaf(&period.manifest.range, add)
+                .await?;
         }
         known.verified.sort_unstable();
         known.rejected.sort_unstable();

@@ -12,6 +12,7 @@ mod known;
 pub mod open;
 mod pack;
 mod publish;
+pub mod retention;
 pub mod run;
 pub mod search;
 pub mod source;

@@ -6,11 +6,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use stella_archive::fingerprint::{Fingerprint, FingerprintStream};
 use stella_archive::frames::{self, Class, FrameAt};
 use stella_archive::history::History;
 use stella_archive::index::{self, Head, IndexError, Keys};
 use stella_archive::leaf::Leaf;
 use stella_archive::nodes::{self, Nodes};
+use stella_archive::statement::Range as Leaves;
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
 use stella_bundle::key::sha256;
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
@@ -18,7 +20,7 @@ use stella_tlog::hash::Hash;
 use stella_tlog::tree::{Frontier, TreeSize};
 use stella_wire::registry::Descriptor;
 
-use super::error::ArchiveError;
+use super::error::{ArchiveError, Mismatch};
 use super::pack::{FRONTIER, FrontierFile, PartFile};
 use crate::storage::Storage;
 
@@ -32,6 +34,8 @@ pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 pub(crate) const SEQUENCE: &str = "org.stella-ops.archive.sequence";
 /// The origin; a hint.
 pub(crate) const ORIGIN: &str = "org.stella-ops.archive.origin";
+/// What was let go: the digest of the manifest that named it, then those of the files; a hint.
+pub(crate) const LET_GO: &str = "org.stella-ops.archive.let-go";
 /// Bytes of a file that are read at once where all of it passes by.
 const PIECE: u64 = 4 << 20;
 /// Trusted roots of an archive.
@@ -68,6 +72,8 @@ pub struct Listed {
     pub sequence: u64,
     /// Bytes of all its files.
     pub size: u64,
+    /// Whether the bytes of its attestations were let go.
+    pub is_pruned: bool,
 }
 
 /// Lists the archives of a place, by their sequence; what else is there is passed over.
@@ -89,6 +95,7 @@ pub async fn list(storage: &Arc<dyn Storage>) -> Result<Vec<Listed>, ArchiveErro
             origin: note(ORIGIN),
             sequence: note(SEQUENCE).parse().unwrap_or(0),
             size: manifest.layers().iter().map(|layer| layer.size).sum(),
+            is_pruned: manifest.annotations.contains_key(LET_GO),
             name: tag,
         });
     }
@@ -336,6 +343,74 @@ impl Archive {
             Ok(())
         });
         read.await
+    }
+
+    /// Reads the period's leaves with their indexes, and requires that they are those that its statement names. Until that is
+    /// known they have been handed out already: where this fails they are worth nothing.
+    ///
+    /// # Errors
+    /// `Mismatch`, and as [`Self::each_leaf`].
+    pub(crate) async fn each_stated_leaf(
+        &self,
+        range: &Leaves,
+        mut each: impl FnMut(u64, Leaf),
+    ) -> Result<(), ArchiveError> {
+        let wrong = || ArchiveError::Mismatch(Mismatch::Leaves);
+        let (mut index, mut stream) = (range.start, FingerprintStream::default());
+        let read = self.each_frame(Class::Leaves, |_, frame| {
+            stream.update(frame);
+            let lines = frame.strip_suffix(b"\n").ok_or_else(wrong)?;
+            for line in lines.split(|byte| *byte == b'\n') {
+                let leaf = Leaf::parse(line);
+                each(
+                    index,
+                    leaf.map_err(|error| ArchiveError::Leaf { index, error })?,
+                );
+                index += 1;
+            }
+            match index <= range.end {
+                true => Ok(()),
+                false => Err(wrong()),
+            }
+        });
+        read.await?;
+        match index == range.end && stream.finish().sha3 == range.sha3 {
+            true => Ok(()),
+            false => Err(wrong()),
+        }
+    }
+
+    /// Reads the bytes of a class, one thing after the other: those of these leaves, which are all of the class.
+    ///
+    /// # Errors
+    /// `Mismatch` where the bytes are others than the leaves say, and as [`Self::each_frame`].
+    pub(crate) async fn each_thing<'a>(
+        &self,
+        class: Class,
+        leaves: &'a [(u64, Leaf)],
+        mut each: impl FnMut(u64, &'a Leaf, &[u8]) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let mut rest = leaves.iter();
+        let read = self.each_frame(class, |_, mut frame| {
+            while !frame.is_empty() {
+                let length = || ArchiveError::Mismatch(Mismatch::Length);
+                let (index, leaf) = rest.next().ok_or_else(length)?;
+                let size = usize::try_from(leaf.size).unwrap_or(usize::MAX);
+                let (bytes, after) = frame.split_at_checked(size).ok_or_else(length)?;
+                if Fingerprint::of(bytes) != leaf.digest {
+                    return Err(ArchiveError::Mismatch(Mismatch::Bytes(*index)));
+                }
+                each(*index, leaf, bytes)?;
+                frame = after;
+            }
+            Ok(())
+        });
+        read.await?;
+        // What is empty and comes last is in no frame.
+        match rest.all(|(_, leaf)| leaf.size == 0) {
+            true => Ok(()),
+            false => Err(ArchiveError::Mismatch(Mismatch::Length)),
+        }
     }
 
     /// Says whether the files of a class are counted from 0 without a gap, and are all there is of it.

@@ -3,6 +3,9 @@
 //! Each phase leaves its result in the work folder, durable before the next begins: a run that was killed goes on from the
 //! last one that ended. What is published already is the only other state.
 
+mod freeze;
+mod plan;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
@@ -10,42 +13,37 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::stream::{Stream, StreamExt as _};
+use futures_util::stream::Stream;
 use serde::{Deserialize, Serialize};
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::history::{Document, Existence, History};
 use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::retention::{self, Hold};
 use stella_archive::seal::Terms;
-use stella_archive::statement::{
-    CHECKPOINT, Coverage, KeyId, Manifest, OrgStatement, Period, Profile,
-};
+use stella_archive::statement::{CHECKPOINT, Manifest, OrgStatement, Period};
 use stella_bundle::key::sha256;
 use stella_bundle::time::UnixTime;
-use stella_bundle::trusted_root::TrustedRoot;
-use stella_bundle::verify::{Policy, Trust, Verifier};
+use stella_bundle::verify::Policy;
 use stella_keys::OrgKey;
 
 use super::before::Before;
-use super::coverage::Logged;
 use super::error::{ArchiveError, Mismatch};
-use super::examine::examine_all;
-use super::known::Known;
 use super::open::Archive;
 use super::pack::{self, Packed, PartFile, write_part};
 use super::publish::{self, Publication};
-use super::spool::{Finding, Spool, SpoolWriter};
+use super::retention::Recorded;
+use super::spool::Spool;
 use super::verify::{self, Demands, Depth};
-use crate::keyset::KeysetFolder;
+use crate::keyset::{Head, KeysetFolder};
 use crate::org;
 use crate::session::Session;
 use crate::storage::Storage;
 
-/// Attestations that are verified side by side, and held in memory until they are.
-const BATCH: usize = 1024;
-/// Bytes of attestations that are held in memory until they are verified.
-const BATCH_BYTES: usize = 16 << 20;
+use freeze::{Frozen, freeze};
+pub use plan::{Plan, plan};
+
 /// What this is, for whoever opens an archive in twenty years.
 const README: &str = include_str!("README.txt");
 /// The format.
@@ -82,6 +80,8 @@ pub struct Job<'a> {
     pub logs: Logs,
     /// Months for which bytes are kept.
     pub months: u32,
+    /// Whether bytes that are due are let go.
+    pub prune: Prune,
     /// On so many cores.
     pub threads: NonZeroUsize,
     /// Hears what is going on.
@@ -95,6 +95,15 @@ pub enum Logs {
     Own,
     /// Others log there too.
     Shared,
+}
+
+/// Whether bytes of earlier periods are let go once they are due and nothing holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prune {
+    /// They stay.
+    Keep,
+    /// The statement records that they go, and then they do.
+    LetGo,
 }
 
 /// What a run is doing.
@@ -133,28 +142,8 @@ pub struct Outcome {
     pub size: u64,
     /// Bytes of the attestations.
     pub raw: u64,
-}
-
-/// The frozen set.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Frozen {
-    /// SHA-256 of the statement before, in hex; empty for the first.
-    predecessor: String,
-    /// The keyset in force.
-    keyset: u64,
-    period: Period,
-    profiles: Vec<Profile>,
-    coverage: Vec<Coverage>,
-    missing: BTreeMap<String, Vec<u64>>,
-    /// Reasons of refusal.
-    reasons: Vec<String>,
-    refused: BTreeMap<String, u64>,
-    count: u64,
-    archived_before: u64,
-    earlier: u64,
-    later: u64,
-    raw: u64,
+    /// Periods whose bytes were let go.
+    pub let_go: Vec<String>,
 }
 
 /// Seals a period, or goes on with what was begun; nothing is done twice.
@@ -170,7 +159,9 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
     require_signers(job.keysets, job.keys)?;
 
     // 2. What was sealed before.
-    let before = Before::read(job).await?;
+    let name = Some(job.period.name.as_str());
+    let now = (job.session.now)();
+    let before = Before::read(&job.storage, job.keysets, name, now).await?;
 
     // 3. What is there is collected and verified, and from now on the set does not change.
     let frozen = read_json::<Frozen>(&folder.join("frozen.json"))?;
@@ -211,8 +202,13 @@ pub async fn run(job: &Job<'_>, incoming: Incoming<'_>) -> Result<Outcome, Archi
         parts: &parts,
     };
     let is_new = publish::publish(&job.storage, &publication, &done).await?;
+    job.keysets.remember(&Head::of(&manifest, &document))?;
+
+    // 8. What it records to be let go goes.
+    let let_go = let_go(job, &before, &frozen).await?;
     Ok(Outcome {
         is_new,
+        let_go,
         refused: frozen.refused,
         missing: frozen.missing,
         archived_before: frozen.archived_before,
@@ -269,134 +265,21 @@ pub fn require_signers(keysets: &KeysetFolder, keys: &[OrgKey]) -> Result<(), Ar
     })
 }
 
-/// Collects and verifies; the set is frozen when `frozen.json` is there.
-async fn freeze(
+/// Lets go what was recorded, unless it came to be held meanwhile.
+async fn let_go(
     job: &Job<'_>,
     before: &Before,
-    folder: &Path,
-    mut incoming: Incoming<'_>,
-) -> Result<Frozen, ArchiveError> {
-    let trusted_root = TrustedRoot::parse(job.trusted_root)?;
-    let verifier = Verifier::new(Trust::new(&trusted_root), job.policy.clone());
-    // What will be needed again is kept: it may be another tomorrow.
-    write_part(folder, "root.json", job.trusted_root)?;
-    let mut frozen = Frozen {
-        predecessor: before.predecessor(),
-        keyset: job.keysets.newest()?.version,
-        period: job.period.clone(),
-        profiles: vec![Profile {
-            trusted_root: sha256(job.trusted_root),
-            policy: job.policy_digest.map(KeyId),
-            verifier: concat!("stella ", env!("CARGO_PKG_VERSION")).to_owned(),
-        }],
-        coverage: Vec::new(),
-        missing: BTreeMap::new(),
-        reasons: Vec::new(),
-        refused: BTreeMap::new(),
-        count: 0,
-        archived_before: 0,
-        earlier: 0,
-        later: 0,
-        raw: 0,
-    };
-    let known = Known::read(&before.archives).await?;
-    let mut spool = SpoolWriter::create(folder)?;
-    let mut logged = Logged::default();
-    let verifier = Arc::new(verifier);
-    let (mut running, mut seen) = (None, 0);
-    loop {
-        // While one batch is verified the next is read, and the one before is written.
-        let batch = next_batch(&mut incoming).await?;
-        let finished = match running.take() {
-            Some(running) => Some(examined(running).await),
-            None => None,
-        };
-        if !batch.is_empty() {
-            let (verifier, now) = (Arc::clone(&verifier), (job.session.now)());
-            let threads = job.threads;
-            running = Some(tokio::task::spawn_blocking(move || {
-                let findings = examine_all(&verifier, &batch, now, threads);
-                batch.into_iter().zip(findings).collect::<Vec<_>>()
-            }));
-        }
-        for (bytes, finding) in finished.into_iter().flatten() {
-            if job.logs == Logs::Own {
-                logged.add(&finding.entries);
-            }
-            take(job, &known, &mut spool, &mut frozen, &bytes, &finding)?;
-            seen += 1;
-        }
-        (job.done)(Phase::Collecting, seen);
-        if running.is_none() {
-            break;
-        }
+    frozen: &Frozen,
+) -> Result<Vec<String>, ArchiveError> {
+    if job.prune == Prune::Keep {
+        return Ok(Vec::new());
     }
-    (frozen.count, frozen.reasons) = spool.finish()?;
-    if job.logs == Logs::Own {
-        let reconciled = logged.reconcile(&before.history, before.manifest.as_ref());
-        (frozen.coverage, frozen.missing) = (reconciled.coverage, reconciled.missing);
+    let mut recorded = Recorded::read(&before.periods, &job.storage).await?;
+    for (leaf, bytes) in retention_records(frozen) {
+        recorded.take(leaf.kind, &bytes)?;
     }
-    write_json(folder, "frozen.json", &frozen)?;
-    Ok(frozen)
-}
-
-/// Reads as many attestations as are verified side by side.
-async fn next_batch(incoming: &mut Incoming<'_>) -> Result<Vec<Vec<u8>>, ArchiveError> {
-    let (mut batch, mut held) = (Vec::new(), 0);
-    while batch.len() < BATCH && held < BATCH_BYTES {
-        let Some(bytes) = incoming.next().await.transpose()? else {
-            break;
-        };
-        held += bytes.len();
-        batch.push(bytes);
-    }
-    Ok(batch)
-}
-
-/// Waits for a batch; a defect that panics is the caller's.
-async fn examined(
-    running: tokio::task::JoinHandle<Vec<(Vec<u8>, Finding)>>,
-) -> Vec<(Vec<u8>, Finding)> {
-    match running.await {
-        Ok(findings) => findings,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends: nobody waits for the answer.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
-
-/// Puts an attestation into the spool, unless it belongs to another period.
-fn take(
-    job: &Job<'_>,
-    known: &Known,
-    spool: &mut SpoolWriter,
-    frozen: &mut Frozen,
-    bytes: &[u8],
-    finding: &Finding,
-) -> Result<(), ArchiveError> {
-    let time = finding.time.map(UnixTime::from_seconds);
-    if time.is_some_and(|time| time >= job.period.end) {
-        frozen.later += 1;
-        return Ok(());
-    }
-    if time
-        .zip(job.since)
-        .is_some_and(|(time, since)| time < since)
-    {
-        frozen.earlier += 1;
-        return Ok(());
-    }
-    if known.has(&finding.digest.sha256, &finding.status) {
-        frozen.archived_before += 1;
-        return Ok(());
-    }
-    if let Status::Rejected(reason) = &finding.status {
-        *frozen.refused.entry(reason.clone()).or_default() += 1;
-    }
-    frozen.raw += bytes.len() as u64;
-    spool.push(bytes, finding)
+    recorded.add(&job.keysets.holds()?)?;
+    recorded.let_go(&before.periods, &job.storage).await
 }
 
 fn pack_set(
@@ -406,7 +289,8 @@ fn pack_set(
     frozen: &Frozen,
 ) -> Result<Packed, ArchiveError> {
     let spool = Spool::open(folder, frozen.reasons.clone())?;
-    let records = keyset_records(job, before);
+    let mut records = keyset_records(job, before);
+    records.extend(retention_records(frozen));
     let done = |leaves| (job.done)(Phase::Packing, leaves);
     let parts = folder.join("parts");
     let packed = pack::pack(
@@ -430,17 +314,29 @@ fn keyset_records(job: &Job<'_>, before: &Before) -> Vec<(Leaf, Vec<u8>)> {
     let keysets = job.keysets.keysets().iter().zip(job.keysets.documents());
     let new = keysets.filter(|(keyset, _)| keyset.version > last);
     let record = |(keyset, document): (&stella_archive::keyset::Keyset, &Document)| {
-        let leaf = Leaf {
-            kind: Kind::Keyset,
-            status: Status::Verified,
-            profile: 0,
-            digest: Fingerprint::of(&document.bytes),
-            size: document.bytes.len() as u64,
-            time: Some(keyset.created.seconds()),
-        };
-        (leaf, document.bytes.clone())
+        record(Kind::Keyset, document.bytes.clone(), keyset.created)
     };
     new.map(record).collect()
+}
+
+/// Returns the holds that are not archived yet, and then what is let go: each is a leaf.
+fn retention_records(frozen: &Frozen) -> Vec<(Leaf, Vec<u8>)> {
+    let hold = |each: &Hold| record(Kind::Hold, each.to_bytes(), each.created);
+    let prune = |each: &retention::Prune| record(Kind::Prune, each.to_bytes(), each.created);
+    let holds = frozen.holds.iter().map(hold);
+    holds.chain(frozen.prunes.iter().map(prune)).collect()
+}
+
+fn record(kind: Kind, bytes: Vec<u8>, created: UnixTime) -> (Leaf, Vec<u8>) {
+    let leaf = Leaf {
+        kind,
+        status: Status::Verified,
+        profile: 0,
+        digest: Fingerprint::of(&bytes),
+        size: bytes.len() as u64,
+        time: Some(created.seconds()),
+    };
+    (leaf, bytes)
 }
 
 /// Signs the statement of what was packed; what was signed already is taken as it is.

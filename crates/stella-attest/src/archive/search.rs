@@ -10,7 +10,7 @@ use stella_bundle::identity::only_identity;
 use stella_bundle::statement::Statement;
 use stella_bundle::time::UnixTime;
 
-use super::error::{ArchiveError, Mismatch};
+use super::error::ArchiveError;
 use super::open::Archive;
 
 /// What is looked for: everything that is said must be so.
@@ -67,20 +67,17 @@ pub async fn search(
     let start = archive.frontier().await?.size().0;
     let mut leaves = Vec::new();
     archive.each_leaf(|leaf| leaves.push(leaf)).await?;
-    let mut held = (start..)
-        .zip(&leaves)
-        .filter(|(_, leaf)| leaf.class() == Class::Evidence);
-    let read = archive.each_frame(Class::Evidence, |_, mut rest| {
-        while !rest.is_empty() {
-            let length = || ArchiveError::Mismatch(Mismatch::Length);
-            let (index, leaf) = held.next().ok_or_else(length)?;
-            let size = usize::try_from(leaf.size).unwrap_or(usize::MAX);
-            let (bytes, after) = rest.split_at_checked(size).ok_or_else(length)?;
-            rest = after;
-            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
-            let hit = is_wanted.then(|| look(query, index, leaf, bytes)).flatten();
-            hit.into_iter().for_each(&mut each);
-        }
+    let leaves: Vec<_> = { (start..).zip(leaves) }
+        .filter(|(_, leaf)| leaf.class() == Class::Evidence)
+        .collect();
+    if archive.blobs(Class::Evidence).next().is_none() {
+        // The bytes were let go: nobody can say any longer what they said.
+        return Ok(());
+    }
+    let read = archive.each_thing(Class::Evidence, &leaves, |index, leaf, bytes| {
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
+        let hit = is_wanted.then(|| look(query, index, leaf, bytes)).flatten();
+        hit.into_iter().for_each(&mut each);
         Ok(())
     });
     read.await
@@ -98,42 +95,64 @@ fn look(query: &Query, index: u64, leaf: &Leaf, bytes: &[u8]) -> Option<Hit> {
     if !is_in_time {
         return None;
     }
-    let bundle = Bundle::parse(bytes).ok()?;
+    let said = say(bytes);
+    let is_type = query
+        .predicate_type
+        .as_ref()
+        .is_none_or(|wanted| *wanted == said.predicate_type);
+    let is_signer = query
+        .signer
+        .as_ref()
+        .is_none_or(|part| said.signer.contains(part) || said.issuer.contains(part));
+    (said.is_bundle && is_type && is_signer).then(|| Hit {
+        index,
+        sha256: leaf.digest.sha256,
+        time,
+        signer: said.signer,
+        issuer: said.issuer,
+        predicate_type: said.predicate_type,
+        subjects: said.subjects,
+    })
+}
+
+/// What an attestation says of itself; nothing where it is none.
+#[derive(Default)]
+pub(super) struct Said {
+    is_bundle: bool,
+    pub(super) signer: String,
+    pub(super) issuer: String,
+    predicate_type: String,
+    /// `sha256:<hex>`, or another algorithm's name.
+    pub(super) subjects: Vec<String>,
+}
+
+/// Reads what an attestation says of itself.
+pub(super) fn say(bytes: &[u8]) -> Said {
+    let Ok(bundle) = Bundle::parse(bytes) else {
+        return Said::default();
+    };
     let (signer, issuer) = signer(&bundle);
     let statement = match &bundle.content {
         Content::Envelope(envelope) => Statement::parse(&envelope.payload).ok(),
         Content::Message { .. } | Content::SimpleSigning { .. } => None,
     };
-    let predicate_type = statement
-        .as_ref()
-        .map_or("", |each| &each.predicate_type)
-        .to_owned();
-    let is_type = query
-        .predicate_type
-        .as_ref()
-        .is_none_or(|wanted| *wanted == predicate_type);
-    let is_signer = query
-        .signer
-        .as_ref()
-        .is_none_or(|part| signer.contains(part) || issuer.contains(part));
     let named = statement.iter().flat_map(|each| &each.subject);
     let named = named.flat_map(|subject| subject.digests());
     let noted = match &bundle.content {
         Content::Message { digest, .. } => digest.clone(),
         _ => None,
     };
-    (is_type && is_signer).then(|| Hit {
-        index,
-        sha256: leaf.digest.sha256,
-        time,
+    Said {
+        is_bundle: true,
         signer,
         issuer,
-        predicate_type,
-        subjects: named
-            .chain(noted)
+        predicate_type: { statement.as_ref() }
+            .map_or("", |each| &each.predicate_type)
+            .to_owned(),
+        subjects: { named.chain(noted) }
             .map(|digest| digest.to_string())
             .collect(),
-    })
+    }
 }
 
 /// Returns who signed and who says so, or the hint at a kept key.

@@ -42,6 +42,14 @@ const SLOT: i64 = 600;
 /// signer stay together, so that what they share is verified and packed once.
 type Rank = ((bool, i64, u64, [u8; 32]), u32);
 
+/// What a spool has.
+pub(crate) struct Counted {
+    /// Attestations that hold, each counted once.
+    pub(crate) verified: u64,
+    /// Why others were refused; a record has the number of its own, from 1.
+    pub(crate) reasons: Vec<String>,
+}
+
 /// A spool that is being written.
 pub(crate) struct SpoolWriter {
     folder: PathBuf,
@@ -115,7 +123,7 @@ impl SpoolWriter {
     }
 
     /// Sorts what was collected, once each, and makes it durable; returns how many there are.
-    pub(crate) fn finish(mut self) -> Result<(u64, Vec<String>), ArchiveError> {
+    pub(crate) fn finish(mut self) -> Result<Counted, ArchiveError> {
         self.ranks.sort_unstable();
         // The same bytes have the same rank.
         self.ranks.dedup_by(|later, earlier| later.0 == earlier.0);
@@ -135,7 +143,11 @@ impl SpoolWriter {
             let synced = file.flush().and_then(|()| file.get_ref().sync_all());
             synced.map_err(|error| ArchiveError::io("write", &self.folder, error))?;
         }
-        Ok((self.ranks.len() as u64, self.reasons))
+        let rejected = |(rank, _): &&Rank| rank.0;
+        Ok(Counted {
+            verified: (self.ranks.len() - self.ranks.iter().filter(rejected).count()) as u64,
+            reasons: self.reasons,
+        })
     }
 
     fn error(&self, error: std::io::Error) -> ArchiveError {

@@ -112,6 +112,27 @@ impl Catalogue {
     }
 }
 
+/// Returns everything that is reachable, manifests and blobs, and what manifests are attached to.
+pub(super) fn named(index: &Index, files: &dyn Files) -> Result<HashSet<Digest>, LayoutError> {
+    let catalogue = Catalogue::collect(index, files)?;
+    let mut named: HashSet<Digest> = { index.entries().iter() }
+        .map(|each| each.digest.clone())
+        .collect();
+    for digest in catalogue.known.keys() {
+        let raw = match catalogue.find(digest) {
+            Some(descriptor) => read(files, &descriptor)?,
+            None => None,
+        };
+        let Some(raw) = raw else { continue };
+        let manifest = parse(files, &raw)?;
+        let all = manifest.blobs().chain(manifest.manifests());
+        let all = all.chain(&manifest.subject);
+        named.extend(all.map(|each| each.digest.clone()));
+        named.insert(raw.digest);
+    }
+    Ok(named)
+}
+
 /// Adds the manifests among descriptors that were not seen yet.
 fn reach(descriptors: &[Descriptor], seen: &mut HashSet<Digest>, level: &mut Vec<Descriptor>) {
     for each in descriptors.iter().filter(|each| each.is_manifest()) {

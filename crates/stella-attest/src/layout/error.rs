@@ -53,6 +53,12 @@ pub enum LayoutError {
         /// What is wrong with it.
         problem: EntryProblem,
     },
+    /// Nothing is taken out of a tar file.
+    #[error("{} is a tar file, which nothing is taken out of: copy what is to stay to another one", path.display())]
+    NeverShorter {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system refuses.
     #[error("cannot {action} {}: {error}", path.display())]
     Io {

@@ -32,6 +32,9 @@ pub(super) trait Files: Send + Sync {
     /// Begins to write a blob, or goes on with one; waits while somebody else does.
     fn begin<'a>(&'a self, blob: &'a Descriptor) -> Soon<'a, Box<dyn Sink>>;
 
+    /// Removes blobs; one that is not there is none the less gone.
+    fn remove(&self, digests: &[Digest]) -> Result<(), LayoutError>;
+
     /// Returns after how many changes an `index.json` of so many entries is worth writing, so that a killed run leaves
     /// names behind.
     fn patience(&self, entries: usize) -> usize;

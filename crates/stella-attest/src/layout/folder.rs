@@ -134,6 +134,19 @@ impl Files for Folder {
         })
     }
 
+    fn remove(&self, digests: &[Digest]) -> Result<(), LayoutError> {
+        for digest in digests {
+            let path = self.blob(digest);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn patience(&self, entries: usize) -> usize {
         // In proportion to its length, lest the index be written more than what it names.
         PATIENCE.max(entries / 4)

@@ -300,6 +300,18 @@ impl Storage for Layout {
         })
     }
 
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()> {
+        let (manifest, blobs) = (manifest.clone(), blobs.to_vec());
+        self.on_disk(move |layout| {
+            let _one_at_a_time = layout.writing.lock();
+            // What others wrote meanwhile counts too.
+            let named = catalogue::named(&layout.files.index()?, &*layout.files)?;
+            let all = [manifest].into_iter().chain(blobs);
+            let unnamed: Vec<_> = all.filter(|digest| !named.contains(digest)).collect();
+            layout.files.remove(&unnamed)
+        })
+    }
+
     fn finish(&self) -> Answer<'_, ()> {
         self.flush()
     }

@@ -1,5 +1,7 @@
 //! `stella serve`: the private Sigstore as a service, until SIGTERM or SIGINT.
 
+mod archivist;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use url::Url;
 use crate::exit::{self, Failure};
 use crate::key::PassphraseFlags;
 use crate::{local, places, terminal};
+use archivist::Archivist;
 
 /// Where a new instance listens when nothing is said.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8470";
@@ -78,6 +81,8 @@ pub(crate) struct Args {
 /// What is served on demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Extra {
+    /// The job that seals each period into the organisation's archive, as DIR/archivist.yaml says; reports are in DIR/archivist
+    Archivist,
     /// An OCI registry, in DIR/registry: images, and attestations beside them
     Registry,
 }
@@ -145,6 +150,10 @@ async fn serve(args: Args) -> Result<u8, Failure> {
     let place = Place::find(&args, &directory)?;
     listen::require_guarded(&place.url, place.address, offered, args.exposure())
         .map_err(|error| listen_failure(&error))?;
+    let archivist = match args.with.contains(&Extra::Archivist) {
+        true => Some(Archivist::read(&directory)?),
+        false => None,
+    };
     // 2. The keys that are kept elsewhere.
     let keys = local::hold(&place.keys, &args.passphrase)?;
     // 3. The socket: who comes early waits in its queue.
@@ -162,6 +171,10 @@ async fn serve(args: Args) -> Result<u8, Failure> {
     let address = listener.local_addr().unwrap_or(place.address);
     let stop = stop_signal()?;
     announce(&sigstore, address, &directory, start.elapsed());
+    let archivist = archivist.map(|archivist| {
+        terminal::tell(&format!("  archive  {}", archivist.announcement()));
+        tokio::spawn(archivist.work())
+    });
     let running = sigstore.clone();
     let mut failure = None;
     let end = async {
@@ -171,6 +184,10 @@ async fn serve(args: Args) -> Result<u8, Failure> {
         }
     };
     listen::serve(sigstore, listener, end).await;
+    if let Some(archivist) = archivist {
+        // What it was doing is gone on with after the next start.
+        archivist.abort();
+    }
     terminal::tell("stopped");
     match failure {
         // Nothing that was acknowledged is lost; what nobody knows to be durable was not acknowledged.

@@ -155,6 +155,12 @@ impl Files for Tar {
         })
     }
 
+    fn remove(&self, _: &[Digest]) -> Result<(), LayoutError> {
+        Err(LayoutError::NeverShorter {
+            path: self.shared.path.clone(),
+        })
+    }
+
     fn patience(&self, _: usize) -> usize {
         // The index is the last entry, and written once.
         usize::MAX

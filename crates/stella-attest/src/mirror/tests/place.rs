@@ -185,6 +185,14 @@ impl Storage for Memory {
         }))
     }
 
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()> {
+        self.manifests.lock().unwrap().remove(manifest);
+        for each in blobs {
+            self.blobs.lock().unwrap().remove(each);
+        }
+        ready(())
+    }
+
     fn referrers<'a>(&'a self, subject: &'a Digest) -> Answer<'a, Vec<Descriptor>> {
         let manifests = self.manifests.lock().unwrap();
         let is_about = |raw: &&RawManifest| {
@@ -349,6 +357,13 @@ impl Storage for Around {
             let inner = self.inner.begin_blob(blob).await?;
             let writer: Box<dyn BlobWriter + 'a> = Box::new(Dying { place: self, inner });
             Ok(writer)
+        })
+    }
+
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.live()?;
+            self.inner.remove(manifest, blobs).await
         })
     }
 

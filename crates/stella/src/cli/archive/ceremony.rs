@@ -296,6 +296,10 @@ pub(crate) fn failure(error: CeremonyError) -> Failure {
             .hint("stamp it with one of those once more, such as by --trust-config, and pin the new ones by `stella archive keyset authorities`"),
         CeremonyError::History { .. } => Failure::new(exit::SIGNATURE, error.to_string())
             .hint("bring the folder back from a copy: nothing that it says is to be believed"),
+        CeremonyError::Unreadable(_) => Failure::new(exit::SIGNATURE, error.to_string())
+            .hint("bring the file back from a copy: what is held or was published would not be known"),
+        CeremonyError::Hold(_) => Failure::usage(error.to_string())
+            .hint("`stella archive hold list` shows what is in force"),
         CeremonyError::Io { .. } => Failure::new(exit::INTERNAL, error.to_string()),
         _ => Failure::new(exit::INTERNAL, error.to_string()),
     }

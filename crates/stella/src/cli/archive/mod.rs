@@ -3,8 +3,11 @@
 mod anchor;
 pub(super) mod ceremony;
 mod extract;
+mod hold;
 pub(super) mod keyset;
+pub(super) mod period;
 mod place;
+mod prune;
 mod renew;
 mod run;
 mod search;
@@ -20,10 +23,14 @@ use crate::exit::Failure;
 pub(crate) enum Command {
     Anchor(anchor::Args),
     Extract(extract::Args),
+    /// Keep what retention would let go: set, release and list legal holds
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// Hold ceremonies: who may sign for the organisation, whose clocks count, what was compromised
     #[command(subcommand)]
     Keyset(keyset::Command),
     List(show::Args),
+    Prune(prune::Args),
     Renew(Box<renew::Args>),
     #[command(visible_alias = "re-sign")]
     Run(Box<run::Args>),
@@ -35,7 +42,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
     match command {
         Command::Anchor(args) => anchor::run(&args),
         Command::Extract(args) => extract::run(&args).await,
+        Command::Hold(command) => hold::run(&command).await,
         Command::List(args) => show::run(&args).await,
+        Command::Prune(args) => prune::run(&args).await,
         Command::Renew(args) => renew::run(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
         Command::Search(args) => search::run(&args).await,

@@ -125,6 +125,11 @@ pub(super) fn failure(error: ArchiveError) -> Failure {
         E::Undated => Failure::usage(message).hint(
             "pin the authorities of the trusted root by `stella archive keyset authorities`, stamped by those that are pinned now",
         ),
+        E::RolledBack { .. } => Failure::new(exit::SIGNATURE, message).hint(
+            "bring the archives back from a copy; where they are lost for good, head.json in the folder of keysets says what there was: remove it to begin anew",
+        ),
+        E::Retention(_) => Failure::new(exit::SIGNATURE, message)
+            .hint("nothing is let go until every hold can be read: bring back the archive or the folder that has it"),
         E::Overtaken { .. } => Failure::new(exit::INTERNAL, message).hint("run it again: it begins anew after the other one"),
         _ => Failure::new(exit::INTERNAL, message),
     }

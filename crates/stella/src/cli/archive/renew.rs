@@ -3,22 +3,21 @@
 use futures_util::stream;
 use stella_archive::statement::Period;
 use stella_attest::archive::run::Incoming;
-use stella_bundle::identity::Identities;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{IdentityRule, Policy};
 
 use super::ceremony::now;
-use super::run::{JobFlags, Load};
+use super::run::{JobFlags, Load, Rule};
 use crate::cli::Context;
-use crate::exit::{self, Failure};
+use crate::exit::Failure;
 
 /// Sign and stamp the archive anew without adding to it: before an authority or an algorithm comes to its end, or when a key did
 ///
 /// Each month's run does the same for all earlier months; this is for months without one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  stella archive renew --key 'pkcs11:token=org;object=archive' --pq-key file:pq.key")]
+Examples:
+  stella archive renew --key 'pkcs11:token=org;object=archive' --pq-key file:pq.key
+  stella archive renew --prune --key … --pq-key …     let go, too, what is due")]
 pub(crate) struct Args {
     #[command(flatten)]
     job: JobFlags,
@@ -36,12 +35,17 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         start: UnixTime::from_seconds(0),
         end,
     };
-    let policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
     let nothing: Incoming<'_> = Box::pin(stream::empty());
-    let outcome = args
+    let name = period.name.clone();
+    let done = args
         .job
-        .seal(context, period, None, &policy, (nothing, Load::none()))
+        .seal(
+            context,
+            period,
+            None,
+            &Rule::none(),
+            (nothing, Load::none()),
+        )
         .await?;
-    args.job.report(&outcome, &[]);
-    Ok(exit::OK)
+    args.job.report(&name, &done, &[])
 }

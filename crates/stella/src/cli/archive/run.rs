@@ -1,5 +1,7 @@
 //! `stella archive run`, also spelled `re-sign`: the job of a period.
 
+mod report;
+
 use std::cell::RefCell;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -11,9 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::stream;
-use serde_json::{Value, json};
-use stella_archive::statement::{Coverage, Period};
-use stella_attest::archive::run::{self, Incoming, Job, Logs, Outcome, Phase};
+use stella_archive::statement::Period;
+use stella_attest::archive::run::{self, Incoming, Job, Logs, Outcome, Phase, Plan, Prune};
 use stella_attest::archive::{ArchiveError, source};
 use stella_attest::collect::{self, Wanted};
 use stella_attest::image::Which;
@@ -22,13 +23,16 @@ use stella_attest::referrers::Look;
 use stella_attest::shelf::Shelf;
 use stella_attest::verify::Found;
 use stella_bundle::identity::Identities;
-use stella_bundle::key::PublicKey;
+use stella_bundle::key::{PublicKey, sha256};
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{IdentityRule, KeyRule, ManagedKey, Policy};
+use stella_keys::OrgKey;
 
 use super::ceremony::{self, SealFlags, now};
+use super::period::{self, Cadence};
 use super::place::{self, failure};
 use crate::cli::Context;
+use crate::cli::gate::read_policy_files;
 use crate::cli::mirror::place::Purpose;
 use crate::exit::{self, Failure};
 use crate::registry::{RegistryFlags, collect_failure};
@@ -45,15 +49,24 @@ use crate::{places, terminal};
 #[command(after_help = "\
 Examples:
   stella archive run --key 'pkcs11:token=org;object=archive' --pq-key file:pq.key     the month that has ended
+  stella archive run --cadence weekly --key … --pq-key …                                the week that has ended
   stella archive run --month 2026-11 --key … --pq-key … --output registry.example/org/archive
   stella archive run --release v1.4 --from dist --key … --pq-key …")]
 pub(crate) struct Args {
     /// The month, such as 2026-11; by default the last one that has ended
-    #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+    #[arg(long, value_name = "YYYY-MM", value_parser = period::parse_month)]
     month: Option<Period>,
 
+    /// A month, a week or a quarter, such as 2026-11, 2026-W48 or 2026-Q4
+    #[arg(long, value_name = "NAME", value_parser = period::parse, conflicts_with = "month")]
+    period: Option<Period>,
+
+    /// Where no period is named: seal the last week, month or quarter that has ended
+    #[arg(long, value_name = "CADENCE", default_value = "monthly")]
+    cadence: Cadence,
+
     /// Seal everything until now under this name
-    #[arg(long, value_name = "NAME", conflicts_with = "month")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["month", "period"])]
     release: Option<String>,
 
     /// With --release: what was signed from this time on, such as 2026-11-01T00:00:00Z
@@ -80,25 +93,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
 
+    /// Accept attestations by the signers of this policy alone, with the evidence it asks for; others are kept apart as refused. Without
+    /// it whoever signed is accepted: who may have is asked when an attestation is used
+    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+    policy: Option<PathBuf>,
+
     #[command(flatten)]
     job: JobFlags,
 }
 
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
-    let (period, policy) = (args.period()?, args.policy()?);
+    let (period, rule) = (args.period()?, args.rule()?);
     let gone = Rc::default();
     let (incoming, load) = args.incoming(&gone).await?;
-    let outcome = args
+    let name = period.name.clone();
+    let done = args
         .job
-        .seal(context, period, args.since, &policy, (incoming, load))
+        .seal(context, period, args.since, &rule, (incoming, load))
         .await?;
-    args.job.report(&outcome, &gone.borrow());
-    let is_whole = outcome.manifest.counts.rejected == 0 && gone.borrow().is_empty();
-    Ok(match (is_whole, outcome.missing.is_empty()) {
-        (false, _) => exit::SIGNATURE,
-        (true, false) => exit::LOG,
-        (true, true) => exit::OK,
-    })
+    args.job.report(&name, &done, &gone.borrow())
 }
 
 /// Returns the rule for attestations by these kept keys; none where there is no key.
@@ -111,6 +124,24 @@ pub(super) fn kept_keys(paths: &[PathBuf]) -> Result<Option<KeyRule>, Failure> {
         keys.push(key.into());
     }
     Ok((!keys.is_empty()).then(|| KeyRule::strict(keys)))
+}
+
+/// Who may have signed attestations.
+pub(super) struct Rule {
+    policy: Policy,
+    /// SHA-256 of the policy's file.
+    digest: Option<[u8; 32]>,
+}
+
+impl Rule {
+    /// Nothing comes in.
+    pub(super) fn none() -> Self {
+        let policy = Policy::for_certificates(IdentityRule::NotGiven);
+        Self {
+            policy,
+            digest: None,
+        }
+    }
 }
 
 /// Who seals, and where.
@@ -140,6 +171,15 @@ pub(super) struct JobFlags {
     #[arg(long, value_name = "N", default_value_t = 24)]
     keep_months: u32,
 
+    /// Let go the bytes of earlier periods whose months are over and that no hold keeps (`stella archive hold`); what goes is recorded in
+    /// the statement, leaves and proofs stay
+    #[arg(long)]
+    prune: bool,
+
+    /// Collect and verify, and print what would be done: nothing is signed, published or let go, and no key is asked
+    #[arg(long)]
+    dry_run: bool,
+
     /// The logs are the organisation's own: name every entry whose attestation was not found
     #[arg(long)]
     reconcile: bool,
@@ -154,33 +194,33 @@ pub(super) struct JobFlags {
     #[command(flatten)]
     registry: RegistryFlags,
 
+    /// Write the report as JSON to this file, too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl JobFlags {
-    /// Seals what comes in.
+    /// Seals what comes in, or says what that would do.
     pub(super) async fn seal(
         &self,
         context: &Context,
         period: Period,
         since: Option<UnixTime>,
-        policy: &Policy,
+        rule: &Rule,
         (incoming, load): (Incoming<'_>, Load),
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Done, Failure> {
         let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
-        let keys = [
-            self.clocks.open(&self.key)?,
-            self.clocks.open(&self.pq_key)?,
-        ];
-        run::require_signers(&keysets, &keys).map_err(failure)?;
+        let keys = self.open(&keysets)?;
         let clocks = self.clocks.clocks(context).await?;
         let table = clocks.table.as_ref().ok_or_else(|| {
             Failure::usage("an archive without a timestamp proves no age: --insecure-no-timestamp is for ceremonies")
         })?;
         ceremony::warn(&keysets)?;
-        let _lock = self.lock()?;
+        let _lock = lock(&self.output)?;
         let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;
         fs::create_dir_all(&self.work).map_err(|error| Failure::io("make", &self.work, &error))?;
         let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -194,89 +234,85 @@ impl JobFlags {
             period,
             since,
             trusted_root: &table.material.root_bytes,
-            policy,
-            policy_digest: None,
+            policy: &rule.policy,
+            policy_digest: rule.digest,
             logs: match self.reconcile {
                 true => Logs::Own,
                 false => Logs::Shared,
             },
             months: self.keep_months,
+            prune: match self.prune {
+                true => Prune::LetGo,
+                false => Prune::Keep,
+            },
             threads: self.threads.unwrap_or(usual),
             done: &|phase, done| show(phase, done, &load),
         };
-        let outcome = run::run(&job, incoming).await;
+        let done = match self.dry_run {
+            true => run::plan(&job, incoming).await.map(Done::Planned),
+            false => run::run(&job, incoming).await.map(Done::Sealed),
+        };
         terminal::clear();
-        outcome.map_err(failure)
+        done.map_err(failure)
     }
 
-    /// Takes a folder of archives for this process alone; registries have no locks.
-    fn lock(&self) -> Result<Option<fs::File>, Failure> {
-        if !place::is_folder(&self.output) {
-            return Ok(None);
+    /// Opens the keys that sign; none where nothing is signed.
+    fn open(&self, keysets: &KeysetFolder) -> Result<Vec<OrgKey>, Failure> {
+        if self.dry_run {
+            return Ok(Vec::new());
         }
-        let path = PathBuf::from(format!("{}.lock", self.output.trim_end_matches('/')));
-        let file = fs::File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(_) => Err(Failure::new(
-                exit::INTERNAL,
-                format!("another process writes {}", self.output),
-            )
-            .hint("wait for it")),
-        }
+        let keys = vec![
+            self.clocks.open(&self.key)?,
+            self.clocks.open(&self.pq_key)?,
+        ];
+        run::require_signers(keysets, &keys).map_err(failure)?;
+        Ok(keys)
     }
 
-    pub(super) fn report(&self, outcome: &Outcome, gone: &[String]) {
-        let manifest = &outcome.manifest;
-        if self.json {
-            terminal::say_json(&facts(outcome, gone, &self.output));
-            return;
+    /// Reports what was done, or would be; returns the exit code.
+    pub(super) fn report(&self, period: &str, done: &Done, gone: &[String]) -> Result<u8, Failure> {
+        let (refused, missing) = match done {
+            Done::Planned(plan) => (plan.refused.len(), plan.missing.len()),
+            Done::Sealed(outcome) => (outcome.refused.len(), outcome.missing.len()),
+        };
+        let facts = report::facts(period, done, gone, &self.output);
+        if let Some(path) = &self.report {
+            let text = serde_json::to_string_pretty(&facts).unwrap_or_default();
+            fs::write(path, text).map_err(|error| Failure::io("write", path, &error))?;
         }
-        let (counts, name) = (manifest.counts, &manifest.period.name);
-        if !outcome.is_new {
-            terminal::tell(&format!(
-                "note: {name} was sealed before, and stays as it is"
-            ));
+        match self.json {
+            true => terminal::say_json(&facts),
+            false => report::say(period, done, gone, &self.output),
         }
-        terminal::say(&format!(
-            "{name}: {} attestations archived in {}, {} bytes of {}",
-            counts.verified, self.output, outcome.size, outcome.raw
-        ));
-        terminal::say(&format!(
-            "  tree of {} leaves, statement {}, keyset {}",
-            manifest.tree.size, manifest.sequence, manifest.keyset.version
-        ));
-        for (reason, count) in &outcome.refused {
-            terminal::say(&format!("  refused: {count} ({reason})"));
-        }
-        for (count, what) in [
-            (outcome.archived_before, "archived in an earlier period"),
-            (outcome.earlier, "from before --since"),
-            (outcome.later, "of a later period"),
-        ] {
-            if count > 0 {
-                terminal::say(&format!("  left out: {count} {what}"));
-            }
-        }
-        for each in &manifest.coverage {
-            let Coverage {
-                log,
-                from,
-                to,
-                archived,
-                missing,
-            } = each;
-            terminal::say(&format!(
-                "  log {log}: of entries {from} to {to}, {archived} archived, {missing} missing"
-            ));
-        }
-        for (log, indexes) in &outcome.missing {
-            let first: Vec<_> = indexes.iter().take(10).map(ToString::to_string).collect();
-            terminal::say(&format!("  missing of {log}: {} …", first.join(", ")));
-        }
-        for each in gone {
-            terminal::say(&format!("  missing: {each}"));
-        }
+        Ok(match (refused == 0 && gone.is_empty(), missing == 0) {
+            (false, _) => exit::SIGNATURE,
+            (true, false) => exit::LOG,
+            (true, true) => exit::OK,
+        })
+    }
+}
+
+/// What came of it.
+pub(super) enum Done {
+    /// Nothing was done: this would be.
+    Planned(Plan),
+    /// It was sealed.
+    Sealed(Outcome),
+}
+
+/// Takes a folder of archives for this process alone; registries have no locks.
+pub(super) fn lock(place: &str) -> Result<Option<fs::File>, Failure> {
+    if !place::is_folder(place) {
+        return Ok(None);
+    }
+    let path = PathBuf::from(format!("{}.lock", place.trim_end_matches('/')));
+    let file = fs::File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(_) => Err(
+            Failure::new(exit::INTERNAL, format!("another process writes {place}"))
+                .hint("wait for it"),
+        ),
     }
 }
 
@@ -297,22 +333,39 @@ impl Args {
                 end,
             });
         }
-        let period = match &self.month {
-            Some(month) => month.clone(),
-            None => last_month(now()).ok_or_else(|| Failure::usage("the clock shows no month"))?,
-        };
+        let last = || self.cadence.last(now());
+        let named = self.month.clone().or_else(|| self.period.clone());
+        let period = named.or_else(last);
+        let period = period.ok_or_else(|| Failure::usage("the clock shows no date"))?;
         if period.end > now() {
             return Err(Failure::usage(format!("{} has not ended yet", period.name))
-                .hint("a month is sealed once; --release NAME seals what is there now"));
+                .hint("a period is sealed once; --release NAME seals what is there now"));
         }
         Ok(period)
     }
 
-    /// Whoever signed is taken: who may have is asked when an attestation is used.
-    fn policy(&self) -> Result<Policy, Failure> {
-        let mut policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
-        policy.keys = kept_keys(&self.public_key)?;
-        Ok(policy)
+    /// Returns who may have signed.
+    fn rule(&self) -> Result<Rule, Failure> {
+        let Some(path) = &self.policy else {
+            let mut policy =
+                Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
+            policy.keys = kept_keys(&self.public_key)?;
+            return Ok(Rule {
+                policy,
+                digest: None,
+            });
+        };
+        let files = read_policy_files(path)?;
+        if files.policy.signers.is_empty() {
+            return Err(
+                Failure::usage(format!("{} names no signer", path.display()))
+                    .hint("`stella policy schema` shows how signers are named"),
+            );
+        }
+        Ok(Rule {
+            policy: files.policy.to_verification(),
+            digest: Some(sha256(&files.bytes)),
+        })
     }
 
     /// Returns the attestations of every source that was named, else those of this machine's store.
@@ -386,23 +439,6 @@ impl Args {
         }
         Ok(attached)
     }
-}
-
-fn facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
-    json!({
-        "schema": "stella.archive-run/v1",
-        "place": place,
-        "manifest": outcome.manifest,
-        "isNew": outcome.is_new,
-        "refused": outcome.refused,
-        "unreadable": gone,
-        "missing": outcome.missing,
-        "archivedBefore": outcome.archived_before,
-        "earlier": outcome.earlier,
-        "later": outcome.later,
-        "size": outcome.size,
-        "raw": outcome.raw,
-    })
 }
 
 /// How much comes in, and how much of it was taken.
@@ -507,71 +543,10 @@ fn require_name(name: &str) -> Result<(), Failure> {
         && name
             .bytes()
             .all(|byte| is_word(byte) || byte == b'.' || byte == b'-');
-    let is_ours = parse_month(name).is_ok() || name.starts_with("renewal-");
+    let is_ours = period::parse(name).is_ok() || name.starts_with("renewal-");
     match is_tag && !is_ours {
         true => Ok(()),
         false => Err(Failure::usage(format!("{name:?} cannot be a release's name"))
-            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11 and renewal-… are other periods' names")),
-    }
-}
-
-fn parse_month(text: &str) -> Result<Period, String> {
-    let wrong = || "expected a month such as 2026-11".to_owned();
-    let (year, month) = text.split_once('-').ok_or_else(wrong)?;
-    let is_plain = year.len() == 4 && month.len() == 2;
-    let numbers = year.parse().ok().zip(month.parse().ok());
-    let (year, month) = numbers.filter(|_| is_plain).ok_or_else(wrong)?;
-    month_of(year, month).ok_or_else(wrong)
-}
-
-fn month_of(year: i64, month: i64) -> Option<Period> {
-    let (next_year, next) = if month == 12 {
-        (year + 1, 1)
-    } else {
-        (year, month + 1)
-    };
-    Some(Period {
-        name: format!("{year:04}-{month:02}"),
-        start: UnixTime::from_civil(year, month, 1, 0, 0, 0)?,
-        end: UnixTime::from_civil(next_year, next, 1, 0, 0, 0)?,
-    })
-}
-
-fn last_month(now: UnixTime) -> Option<Period> {
-    let text = now.to_string();
-    let (year, month) = (
-        text.get(..4)?.parse().ok()?,
-        text.get(5..7)?.parse::<i64>().ok()?,
-    );
-    match month {
-        1 => month_of(year - 1, 12),
-        month => month_of(year, month - 1),
-    }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_month_is_the_one_that_has_ended() {
-        for (now, expected) in [
-            ("2026-12-01T00:00:00Z", "2026-11"),
-            ("2026-12-31T23:59:59Z", "2026-11"),
-            ("2027-01-15T00:00:00Z", "2026-12"),
-        ] {
-            let now = UnixTime::parse_rfc3339(now).unwrap();
-            let period = last_month(now).unwrap();
-            assert_eq!(period.name, expected);
-            assert!(period.end <= now);
-        }
-        assert_eq!(
-            parse_month("2026-12").unwrap().end.to_string(),
-            "2027-01-01T00:00:00Z"
-        );
-        for wrong in ["2026", "2026-13", "26-01", "2026-1", "2026-00", "x"] {
-            assert!(parse_month(wrong).is_err(), "{wrong}");
-        }
+            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11, 2026-W48, 2026-Q4 and renewal-… are other periods' names")),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let listed = open::list(&storage).await.map_err(failure)?;
     if args.json {
         let rows = listed.iter().map(|each| {
-            json!({"period": each.name, "origin": each.origin, "sequence": each.sequence, "size": each.size})
+            json!({"period": each.name, "origin": each.origin, "sequence": each.sequence, "size": each.size, "isPruned": each.is_pruned})
         });
         terminal::say_json(
             &json!({"schema": "stella.archives/v1", "archives": rows.collect::<Vec<_>>()}),
@@ -41,11 +41,16 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     }
     for each in &listed {
         terminal::say(&format!(
-            "{:>4}  {:<16} {:>14} bytes  {}",
+            "{:>4}  {:<16} {:>14} bytes  {}{}",
             each.sequence,
             escape(&each.name),
             each.size,
-            escape(&each.origin)
+            escape(&each.origin),
+            if each.is_pruned {
+                "  (the attestations' bytes were let go)"
+            } else {
+                ""
+            },
         ));
     }
     if listed.is_empty() {

@@ -11,7 +11,7 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::keyset::{Keyset, OrgKeyEntry, Role};
 use stella_archive::statement::{Manifest, Period};
-use stella_attest::archive::run::{Job, Logs};
+use stella_attest::archive::run::{Job, Logs, Prune};
 use stella_attest::archive::verify::{Checked, Demands, Depth};
 use stella_attest::archive::{Archive, ArchiveError, run, verify};
 use stella_attest::keyset::{self, CeremonyError};
@@ -91,6 +91,7 @@ pub(super) async fn seal(
         policy_digest: None,
         logs: Logs::Shared,
         months: 24,
+        prune: Prune::Keep,
         threads: NonZeroUsize::MIN,
         done: &|phase, _| tracing::debug!(?phase, "archive"),
     };

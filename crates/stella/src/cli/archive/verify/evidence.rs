@@ -138,7 +138,7 @@ impl Args {
 
     /// Says whether the level that is asked for holds.
     fn is_reached(&self, levels: &Levels) -> bool {
-        match self.level {
+        match self.level.unwrap_or(WantedLevel::Reverified) {
             WantedLevel::Archived => true,
             WantedLevel::Reverified => levels.reverified.holds(),
             WantedLevel::Independent => levels.independent.holds(),
