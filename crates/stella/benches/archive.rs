@@ -4,6 +4,8 @@
 //! cargo bench -p stella --bench archive -- generate 1000000 SET.jsonl
 //! cargo bench -p stella --bench archive -- pure SET.jsonl          read, parse and verify; nothing else
 //! cargo bench -p stella --bench archive -- build SET.jsonl DIR     the whole job
+//! cargo bench -p stella --bench archive -- share SET.jsonl DIR N M  collect and verify share N of M, as one of M machines
+//! cargo bench -p stella --bench archive -- sealed SET.jsonl DIR M  the whole job, from M shares
 //! cargo bench -p stella --bench archive -- check DIR               as a stranger, L1
 //! cargo bench -p stella --bench archive -- archived DIR            as a stranger, L0
 //! cargo bench -p stella --bench archive -- extract DIR COUNT       one after the other
@@ -31,8 +33,9 @@ use stella_archive::fall::Falls;
 use stella_archive::keyset::{Keyset, OrgKeyEntry, Role};
 use stella_archive::statement::Period;
 use stella_attest::archive::run::{Job, Logs, Prune};
+use stella_attest::archive::share::{Collection, Share};
 use stella_attest::archive::verify::{Demands, Depth};
-use stella_attest::archive::{Archive, extract, run, source, verify};
+use stella_attest::archive::{Archive, Incoming, extract, run, share, source, verify};
 use stella_attest::keyset::{self, KeysetFolder};
 use stella_attest::layout::Layout;
 use stella_attest::session::{Services, Session};
@@ -65,7 +68,15 @@ fn main() {
     match words.as_slice() {
         ["generate", count, set] => generate(count.parse().unwrap(), Path::new(set)),
         ["pure", set] => pure(Path::new(set)),
-        ["build", set, folder] => block_on(build(Path::new(set), Path::new(folder))),
+        ["build", set, folder] => block_on(build(Path::new(set), Path::new(folder), None)),
+        ["share", set, folder, number, of] => {
+            let share = Share::new(number.parse().unwrap(), of.parse().unwrap());
+            block_on(collect(Path::new(set), Path::new(folder), share.unwrap()));
+        }
+        ["sealed", set, folder, of] => {
+            let of = Some(of.parse().unwrap());
+            block_on(build(Path::new(set), Path::new(folder), of));
+        }
         ["check", folder] => block_on(check(Path::new(folder), Depth::Reverified)),
         ["archived", folder] => block_on(check(Path::new(folder), Depth::Archived)),
         ["extract", folder, count] => {
@@ -170,9 +181,51 @@ impl<I: Iterator> Chunks<I> {
     }
 }
 
-async fn build(set: &Path, folder: &Path) {
+/// Two months after the attestations.
+async fn later() -> World {
     let world = World::new().await.unwrap();
     world.advance(Duration::from_secs(60 * 86_400));
+    world
+}
+
+fn period(world: &World) -> Period {
+    Period {
+        name: "2026-01".to_owned(),
+        start: UnixTime::from_seconds(0),
+        end: world.now().floor_seconds(),
+    }
+}
+
+fn incoming(set: &Path) -> Incoming<'static> {
+    let bundles = source::bundles(set).map(|each| each.map(Into::into));
+    Box::pin(stream::iter(bundles))
+}
+
+fn shares(folder: &Path) -> Arc<dyn Storage> {
+    Arc::new(Layout::create_folder(&folder.join("shares")).unwrap())
+}
+
+async fn collect(set: &Path, folder: &Path, share: Share) {
+    fs::create_dir_all(folder).unwrap();
+    let world = later().await;
+    let collection = Collection {
+        share,
+        period: &period(&world),
+        trusted_root: &fs::read(root_of(set)).unwrap(),
+        policy: &anyone(),
+        policy_digest: None,
+        storage: shares(folder),
+        work: &folder.join(format!("work-{}", share.number)),
+        threads: threads(),
+        now: &|| world.now(),
+        done: &|_| (),
+    };
+    let collected = share::collect(&collection, incoming(set)).await.unwrap();
+    println!("{}: {} verified", collected.name, collected.verified);
+}
+
+async fn build(set: &Path, folder: &Path, of: Option<u32>) {
+    let world = later().await;
     let root_bytes = world.sigstore().trusted_root().to_vec();
     let root = TrustedRoot::parse(&root_bytes).unwrap();
     let trust = Trust::new(&root);
@@ -219,6 +272,7 @@ async fn build(set: &Path, folder: &Path) {
     let keysets = KeysetFolder::read(&org).unwrap();
     let layout = Layout::create_folder(&folder.join("archive")).unwrap();
     let storage: Arc<dyn Storage> = Arc::new(layout);
+    let set_root = fs::read(root_of(set)).unwrap();
     let start = Instant::now();
     let last = Mutex::new((None, start));
     let job = Job {
@@ -227,13 +281,9 @@ async fn build(set: &Path, folder: &Path) {
         keys: &keys,
         storage,
         work: &folder.join("work"),
-        period: Period {
-            name: "2026-01".to_owned(),
-            start: UnixTime::from_seconds(0),
-            end: world.now().floor_seconds(),
-        },
+        period: period(&world),
         since: None,
-        trusted_root: &fs::read(root_of(set)).unwrap(),
+        trusted_root: &set_root,
         policy: &anyone(),
         policy_digest: None,
         logs: Logs::Shared,
@@ -248,9 +298,15 @@ async fn build(set: &Path, folder: &Path) {
             }
         },
     };
-    let outcome = run::run(&job, Box::pin(stream::iter(source::bundles(set))))
-        .await
-        .unwrap();
+    let incoming = match of {
+        None => incoming(set),
+        Some(of) => {
+            let profile = (&set_root[..], None);
+            let shares = share::incoming(&shares(folder), of, &job.period, profile, 7).await;
+            shares.unwrap()
+        }
+    };
+    let outcome = run::run(&job, incoming).await.unwrap();
     println!(
         "{} sealed in {:.2} s, {} bytes of {}",
         outcome.manifest.counts.verified,

@@ -363,3 +363,33 @@ fn a_release_is_named_as_a_tag_can_be() {
         says(&office.run(name).ended(2).err, &["release"][..0]);
     }
 }
+
+#[test]
+fn a_policy_says_whose_attestations_are_sealed_and_the_statement_names_it() {
+    let office = Office::open(2);
+    let policy = office.desk.write("policy.yaml", desk::OTHERS);
+    let run = [
+        "archive",
+        "run",
+        "--release",
+        "v1",
+        "--policy",
+        &policy,
+        "--json",
+    ];
+    let said = office.desk.run([&run[..], &KEYS].concat()).ended(12).json();
+    let counts = &said["manifest"]["counts"];
+    assert_eq!(
+        (&counts["verified"], &counts["rejected"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(said["refused"], serde_json::json!({"identity-mismatch": 2}));
+    let named = &said["manifest"]["profiles"][0]["policy"];
+    assert_eq!(
+        *named,
+        desk::digest(desk::OTHERS).trim_start_matches("sha256:")
+    );
+    // What was refused is still taken once somebody accepts it.
+    let said = office.run("v2").ended(0);
+    says(&said.out, &["v2: 2 attestations"]);
+}

@@ -44,7 +44,7 @@ impl Office {
         let entries = fs::read_dir(&folder).unwrap();
         let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let report = names.find(|name| name.starts_with("20") && name.ends_with(".json"));
-        let report = report.expect("no report");
+        let report = report.unwrap();
         assert!(folder.join(report.replace(".json", ".txt")).exists());
         serde_json::from_slice(&fs::read(folder.join(report)).unwrap()).unwrap()
     }

@@ -34,6 +34,14 @@ pub enum ArchiveError {
     /// The keysets cannot be used.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// What a share says about an attestation is not so.
+    #[error(
+        "a share says otherwise about {digest} than what is found here: nothing of it is to be believed"
+    )]
+    Claim {
+        /// SHA-256 of its bytes, in hex.
+        digest: String,
+    },
     /// A compressed part is damaged.
     #[error("{part}: {error}")]
     Frame {
@@ -116,6 +124,14 @@ pub enum ArchiveError {
     Unreadable {
         /// Which.
         what: String,
+    },
+    /// A share is of another period, or was verified in another way.
+    #[error(
+        "{name} is a share of another period, or was verified by another trusted root, policy or version"
+    )]
+    Share {
+        /// Its name.
+        name: String,
     },
     /// The statement could not be signed.
     #[error(transparent)]

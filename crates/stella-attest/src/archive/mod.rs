@@ -15,11 +15,13 @@ mod publish;
 pub mod retention;
 pub mod run;
 pub mod search;
+pub mod share;
 pub mod source;
 mod spool;
 mod surroundings;
 pub mod verify;
 
 pub use error::ArchiveError;
+pub use examine::{Arrival, Incoming};
 pub use open::Archive;
 pub use run::run;

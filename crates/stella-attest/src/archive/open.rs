@@ -109,13 +109,22 @@ impl Archive {
     /// # Errors
     /// `Absent` when there is none of this name, `Storage`.
     pub async fn open(storage: Arc<dyn Storage>, name: &str) -> Result<Self, ArchiveError> {
+        Self::open_as(storage, name, ARTIFACT_TYPE).await
+    }
+
+    /// Opens files that are published as an archive's are, under another artifact type.
+    pub(crate) async fn open_as(
+        storage: Arc<dyn Storage>,
+        name: &str,
+        artifact_type: &str,
+    ) -> Result<Self, ArchiveError> {
         let absent = || ArchiveError::Absent {
             place: storage.name(),
             name: name.to_owned(),
         };
         let raw = storage.manifest(name).await?.ok_or_else(absent)?;
         let manifest = raw.parse().map_err(|_| absent())?;
-        if manifest.artifact_type.as_deref() != Some(ARTIFACT_TYPE) {
+        if manifest.artifact_type.as_deref() != Some(artifact_type) {
             return Err(absent());
         }
         let mut parts = BTreeMap::new();
@@ -314,15 +323,29 @@ impl Archive {
         mut each: impl FnMut(&str, &[u8]) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
         for name in self.blobs(class) {
-            let wrong = |error| ArchiveError::Frame {
-                part: name.clone(),
-                error,
-            };
-            let blob = self.read(&name, MAX_WHOLE).await?;
-            for frame in frames::split(&blob).map_err(wrong)? {
-                let raw = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
-                each(&name, &raw)?;
-            }
+            self.each_frame_of(&name, |frame| each(&name, frame))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file frame by frame.
+    ///
+    /// # Errors
+    /// As [`Self::each_frame`].
+    pub(crate) async fn each_frame_of(
+        &self,
+        name: &str,
+        mut each: impl FnMut(&[u8]) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let wrong = |error| ArchiveError::Frame {
+            part: name.to_owned(),
+            error,
+        };
+        let blob = self.read(name, MAX_WHOLE).await?;
+        for frame in frames::split(&blob).map_err(wrong)? {
+            let raw = frames::decompress(frame, frames::MAX_FRAME).map_err(wrong)?;
+            each(&raw)?;
         }
         Ok(())
     }

@@ -60,12 +60,51 @@ pub(crate) async fn publish(
     if is_published(storage, publication.name, &publication.statement).await? {
         return Ok(false);
     }
+    let layers = put_parts(storage, (publication.folder, publication.parts), done).await?;
+    let notes = [
+        (ORIGIN, publication.origin.to_owned()),
+        (SEQUENCE, publication.sequence.to_string()),
+        (STATEMENT, publication.statement.clone()),
+    ];
+    let notes = notes.map(|(name, note)| (name.to_owned(), note));
+    let raw = manifest(ARTIFACT_TYPE, layers, BTreeMap::from(notes));
+    // Who published in the meantime was first.
+    require_newest(storage, publication).await?;
+    if is_published(storage, publication.name, &publication.statement).await? {
+        return Ok(false);
+    }
+    storage.put_manifest(publication.name, &raw).await?;
+    storage.finish().await?;
+    // What others read is this.
+    is_published(storage, publication.name, &publication.statement).await
+}
+
+/// Publishes files under a name, whatever was there.
+pub(crate) async fn put(
+    storage: &Arc<dyn Storage>,
+    name: &str,
+    artifact_type: &str,
+    files: (&Path, &[PartFile]),
+) -> Result<(), ArchiveError> {
+    let layers = put_parts(storage, files, &|_| {}).await?;
+    let raw = manifest(artifact_type, layers, BTreeMap::new());
+    storage.put_manifest(name, &raw).await?;
+    storage.finish().await?;
+    Ok(())
+}
+
+/// Puts every file as a blob, and an image's empty configuration.
+async fn put_parts(
+    storage: &Arc<dyn Storage>,
+    (folder, parts): (&Path, &[PartFile]),
+    done: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Descriptor>, ArchiveError> {
     let mut layers = Vec::new();
     let mut written = 0;
-    for part in publication.parts {
+    for part in parts {
         let descriptor = describe(part)?;
         if !storage.has_blob(&descriptor).await? {
-            put_file(storage, &descriptor, &publication.folder.join(&part.name)).await?;
+            put_file(storage, &descriptor, &folder.join(&part.name)).await?;
         }
         written += part.size;
         done(written);
@@ -79,28 +118,23 @@ pub(crate) async fn publish(
             .await?;
         writer.finish().await?;
     }
-    let notes = [
-        (ORIGIN, publication.origin.to_owned()),
-        (SEQUENCE, publication.sequence.to_string()),
-        (STATEMENT, publication.statement.clone()),
-    ];
+    Ok(layers)
+}
+
+fn manifest(
+    artifact_type: &str,
+    layers: Vec<Descriptor>,
+    annotations: BTreeMap<String, String>,
+) -> RawManifest {
+    let config = attachment::empty_config();
     let manifest = Manifest {
         media_type: media::MANIFEST.to_owned(),
-        artifact_type: Some(ARTIFACT_TYPE.to_owned()),
+        artifact_type: Some(artifact_type.to_owned()),
         kind: ManifestKind::Image { config, layers },
         subject: None,
-        annotations: BTreeMap::from(notes.map(|(name, note)| (name.to_owned(), note))),
+        annotations,
     };
-    let raw = RawManifest::new(media::MANIFEST, manifest.to_bytes().into());
-    // Who published in the meantime was first.
-    require_newest(storage, publication).await?;
-    if is_published(storage, publication.name, &publication.statement).await? {
-        return Ok(false);
-    }
-    storage.put_manifest(publication.name, &raw).await?;
-    storage.finish().await?;
-    // What others read is this.
-    is_published(storage, publication.name, &publication.statement).await
+    RawManifest::new(media::MANIFEST, manifest.to_bytes().into())
 }
 
 /// Requires that no archive follows the same predecessor.

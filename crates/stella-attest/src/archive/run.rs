@@ -10,10 +10,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::stream::Stream;
 use serde::{Deserialize, Serialize};
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
@@ -30,6 +28,7 @@ use stella_keys::OrgKey;
 
 use super::before::Before;
 use super::error::{ArchiveError, Mismatch};
+use super::examine::Incoming;
 use super::open::Archive;
 use super::pack::{self, Packed, PartFile, write_part};
 use super::publish::{self, Publication};
@@ -50,9 +49,6 @@ const README: &str = include_str!("README.txt");
 const FORMAT: &str = include_str!("../../../../docs/reference/archive-format.md");
 /// A verifier that was written from the format alone.
 const VERIFIER: &str = include_str!("verify.py");
-
-/// What comes in: the bytes of attestations, from wherever they are.
-pub type Incoming<'a> = Pin<Box<dyn Stream<Item = Result<Vec<u8>, ArchiveError>> + 'a>>;
 
 /// Everything that a run needs.
 pub struct Job<'a> {
@@ -235,8 +231,9 @@ fn begin_anew(folder: &Path) -> Result<(), ArchiveError> {
 }
 
 /// Takes the work folder for this process alone.
-fn lock(work: &Path) -> Result<File, ArchiveError> {
+pub(super) fn lock(work: &Path) -> Result<File, ArchiveError> {
     let path = work.join("lock");
+    fs::create_dir_all(work).map_err(|error| ArchiveError::io("make", work, error))?;
     let file = File::create(&path).map_err(|error| ArchiveError::io("write", &path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

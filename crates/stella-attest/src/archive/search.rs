@@ -104,7 +104,7 @@ fn look(query: &Query, index: u64, leaf: &Leaf, bytes: &[u8]) -> Option<Hit> {
         .signer
         .as_ref()
         .is_none_or(|part| said.signer.contains(part) || said.issuer.contains(part));
-    (said.is_bundle && is_type && is_signer).then(|| Hit {
+    (said.is_bundle && is_type && is_signer).then_some(Hit {
         index,
         sha256: leaf.digest.sha256,
         time,

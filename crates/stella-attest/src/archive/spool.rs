@@ -19,7 +19,7 @@ const NO_TIME: i64 = i64::MIN;
 const SUBJECT: usize = 36;
 
 /// What was found about one attestation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// Of its bytes.
     pub(crate) digest: Fingerprint,
@@ -33,6 +33,20 @@ pub(crate) struct Finding {
     pub(crate) subjects: Vec<[u8; 32]>,
     /// Where it is logged: origin and index.
     pub(crate) entries: Vec<(String, u64)>,
+}
+
+impl Finding {
+    /// Returns the leaf of an attestation of so many bytes.
+    pub(crate) fn leaf(&self, size: u64) -> Leaf {
+        Leaf {
+            kind: Kind::Attestation,
+            status: self.status.clone(),
+            profile: 0,
+            digest: self.digest,
+            size,
+            time: self.time,
+        }
+    }
 }
 
 /// Seconds of which attestations are sorted by their signer: a certificate's life.

@@ -33,6 +33,14 @@ impl Said {
     }
 }
 
+/// A policy that accepts others than those who sign here.
+pub(crate) const OTHERS: &str = "policy: stella.policy/v1
+signers:
+  others:
+    identity: repo:others/app:ref:refs/heads/main
+    issuer: https://issuer.example
+";
+
 /// A folder, and an instance that may serve from it.
 pub(crate) struct Desk {
     folder: tempfile::TempDir,

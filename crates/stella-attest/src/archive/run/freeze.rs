@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::stream::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use stella_archive::leaf::Status;
 use stella_archive::retention::{self, Hold};
-use stella_archive::statement::{Coverage, KeyId, Period, Profile};
-use stella_bundle::key::sha256;
+use stella_archive::statement::{Coverage, Period, Profile};
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Trust, Verifier};
@@ -17,17 +15,14 @@ use stella_bundle::verify::{Trust, Verifier};
 use super::super::before::Before;
 use super::super::coverage::Logged;
 use super::super::error::ArchiveError;
-use super::super::examine::examine_all;
+use super::super::examine::{Incoming, examine_stream};
 use super::super::known::Known;
 use super::super::pack::write_part;
 use super::super::retention::Recorded;
+use super::super::share;
 use super::super::spool::{Counted, Finding, SpoolWriter};
-use super::{Incoming, Job, Logs, Phase, Prune, write_json};
+use super::{Job, Logs, Phase, Prune, write_json};
 
-/// Attestations that are verified side by side, and held in memory until they are.
-const BATCH: usize = 1024;
-/// Bytes of attestations that are held in memory until they are verified.
-const BATCH_BYTES: usize = 16 << 20;
 /// The frozen set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,7 +55,7 @@ pub(super) async fn freeze(
     job: &Job<'_>,
     before: &Before,
     folder: &Path,
-    mut incoming: Incoming<'_>,
+    incoming: Incoming<'_>,
 ) -> Result<Frozen, ArchiveError> {
     let trusted_root = TrustedRoot::parse(job.trusted_root)?;
     let verifier = Verifier::new(Trust::new(&trusted_root), job.policy.clone());
@@ -70,11 +65,7 @@ pub(super) async fn freeze(
         predecessor: before.predecessor(),
         keyset: job.keysets.newest()?.version,
         period: job.period.clone(),
-        profiles: vec![Profile {
-            trusted_root: sha256(job.trusted_root),
-            policy: job.policy_digest.map(KeyId),
-            verifier: concat!("stella ", env!("CARGO_PKG_VERSION")).to_owned(),
-        }],
+        profiles: vec![share::profile(job.trusted_root, job.policy_digest)],
         coverage: Vec::new(),
         missing: BTreeMap::new(),
         reasons: Vec::new(),
@@ -91,35 +82,15 @@ pub(super) async fn freeze(
     let known = Known::read(&before.periods).await?;
     let mut spool = SpoolWriter::create(folder)?;
     let mut logged = Logged::default();
-    let verifier = Arc::new(verifier);
-    let (mut running, mut seen) = (None, 0);
-    loop {
-        // While one batch is verified the next is read, and the one before is written.
-        let batch = next_batch(&mut incoming).await?;
-        let finished = match running.take() {
-            Some(running) => Some(examined(running).await),
-            None => None,
-        };
-        if !batch.is_empty() {
-            let (verifier, now) = (Arc::clone(&verifier), (job.session.now)());
-            let threads = job.threads;
-            running = Some(tokio::task::spawn_blocking(move || {
-                let findings = examine_all(&verifier, &batch, now, threads);
-                batch.into_iter().zip(findings).collect::<Vec<_>>()
-            }));
+    let take = |bytes: Vec<u8>, finding: Finding| {
+        if job.logs == Logs::Own {
+            logged.add(&finding.entries);
         }
-        for (bytes, finding) in finished.into_iter().flatten() {
-            if job.logs == Logs::Own {
-                logged.add(&finding.entries);
-            }
-            take(job, &known, &mut spool, &mut frozen, &bytes, &finding)?;
-            seen += 1;
-        }
-        (job.done)(Phase::Collecting, seen);
-        if running.is_none() {
-            break;
-        }
-    }
+        take(job, &known, &mut spool, &mut frozen, &bytes, &finding)
+    };
+    let (threads, now) = (job.threads, job.session.now);
+    let done = |seen| (job.done)(Phase::Collecting, seen);
+    examine_stream(incoming, Arc::new(verifier), threads, now, &done, take).await?;
     let Counted { verified, reasons } = spool.finish()?;
     (frozen.verified, frozen.reasons) = (verified, reasons);
     if job.logs == Logs::Own {
@@ -148,33 +119,6 @@ async fn record_retention(
         frozen.prunes = recorded.prune(&before.periods, months, at).await?;
     }
     Ok(())
-}
-
-/// Reads as many attestations as are verified side by side.
-async fn next_batch(incoming: &mut Incoming<'_>) -> Result<Vec<Vec<u8>>, ArchiveError> {
-    let (mut batch, mut held) = (Vec::new(), 0);
-    while batch.len() < BATCH && held < BATCH_BYTES {
-        let Some(bytes) = incoming.next().await.transpose()? else {
-            break;
-        };
-        held += bytes.len();
-        batch.push(bytes);
-    }
-    Ok(batch)
-}
-
-/// Waits for a batch; a defect that panics is the caller's.
-async fn examined(
-    running: tokio::task::JoinHandle<Vec<(Vec<u8>, Finding)>>,
-) -> Vec<(Vec<u8>, Finding)> {
-    match running.await {
-        Ok(findings) => findings,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends: nobody waits for the answer.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 /// Puts an attestation into the spool, unless it belongs to another period.

@@ -8,8 +8,9 @@ use stella_archive::statement::Coverage;
 
 use super::super::before::Before;
 use super::super::error::ArchiveError;
+use super::super::examine::Incoming;
 use super::freeze::freeze;
-use super::{Incoming, Job, lock};
+use super::{Job, lock};
 
 /// What a run would do.
 #[derive(Clone, Debug)]

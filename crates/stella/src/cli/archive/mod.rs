@@ -2,6 +2,7 @@
 
 mod anchor;
 pub(super) mod ceremony;
+mod collect;
 mod extract;
 mod hold;
 pub(super) mod keyset;
@@ -12,6 +13,7 @@ mod renew;
 mod run;
 mod search;
 mod show;
+mod sources;
 mod verify;
 
 use clap::Subcommand;
@@ -22,6 +24,7 @@ use crate::exit::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Anchor(anchor::Args),
+    Collect(collect::Args),
     Extract(extract::Args),
     /// Keep what retention would let go: set, release and list legal holds
     #[command(subcommand)]
@@ -41,6 +44,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Anchor(args) => anchor::run(&args),
+        Command::Collect(args) => collect::run(context, &args).await,
         Command::Extract(args) => extract::run(&args).await,
         Command::Hold(command) => hold::run(&command).await,
         Command::List(args) => show::run(&args).await,

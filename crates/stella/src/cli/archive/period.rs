@@ -1,11 +1,16 @@
 //! Periods: months, weeks and quarters by their names, and the one that has ended last. All in UTC.
 
+use std::time::Duration;
+
 use jiff::civil::{Date, ISOWeekDate, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde::Deserialize;
 use stella_archive::statement::Period;
 use stella_bundle::time::UnixTime;
+
+use super::ceremony::now;
+use crate::exit::Failure;
 
 /// How long periods are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
@@ -69,6 +74,61 @@ fn between(name: String, start: Date, end: Date) -> Option<Period> {
     })
 }
 
+/// What is sealed.
+#[derive(Debug, clap::Args)]
+pub(super) struct PeriodFlags {
+    /// The month, such as 2026-11; by default the last one that has ended
+    #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+    month: Option<Period>,
+
+    /// A month, a week or a quarter, such as 2026-11, 2026-W48 or 2026-Q4
+    #[arg(long, value_name = "NAME", value_parser = parse, conflicts_with = "month")]
+    period: Option<Period>,
+
+    /// Where no period is named: seal the last week, month or quarter that has ended
+    #[arg(long, value_name = "CADENCE", default_value = "monthly")]
+    cadence: Cadence,
+
+    /// Seal everything until now under this name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["month", "period"])]
+    release: Option<String>,
+
+    /// With --release: what was signed from this time on, such as 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "release", value_parser = parse_time)]
+    pub(super) since: Option<UnixTime>,
+
+    /// With --release: what was signed before this time
+    #[arg(long, value_name = "TIME", requires = "release", value_parser = parse_time)]
+    until: Option<UnixTime>,
+}
+
+impl PeriodFlags {
+    /// Returns the period that is meant; it has ended.
+    pub(super) fn period(&self) -> Result<Period, Failure> {
+        if let Some(name) = &self.release {
+            require_name(name)?;
+            let start = self.since.unwrap_or_else(|| UnixTime::from_seconds(0));
+            // The first moment after what is there now.
+            let next = now().floor_seconds().plus(Duration::from_secs(1));
+            let end = self.until.unwrap_or(next).min(next);
+            return Ok(Period {
+                name: name.clone(),
+                start,
+                end,
+            });
+        }
+        let last = || self.cadence.last(now());
+        let named = self.month.clone().or_else(|| self.period.clone());
+        let period = named.or_else(last);
+        let period = period.ok_or_else(|| Failure::usage("the clock shows no date"))?;
+        if period.end > now() {
+            return Err(Failure::usage(format!("{} has not ended yet", period.name))
+                .hint("a period is sealed once; --release NAME seals what is there now"));
+        }
+        Ok(period)
+    }
+}
+
 /// Reads the name of a month.
 pub(super) fn parse_month(text: &str) -> Result<Period, String> {
     month(text).ok_or_else(|| "expected a month such as 2026-11".to_owned())
@@ -108,6 +168,27 @@ fn quarter(text: &str) -> Option<Period> {
 fn number(text: &str, digits: usize) -> Option<i16> {
     let is_plain = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_plain)
+}
+
+pub(super) fn parse_time(text: &str) -> Result<UnixTime, String> {
+    let time = UnixTime::parse_rfc3339(text).map(UnixTime::floor_seconds);
+    time.ok_or_else(|| "expected a time such as 2026-11-01T00:00:00Z".to_owned())
+}
+
+/// Requires a name that can be a tag, and is no other period's.
+fn require_name(name: &str) -> Result<(), Failure> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_tag = name.len() <= 128
+        && name.bytes().next().is_some_and(is_word)
+        && name
+            .bytes()
+            .all(|byte| is_word(byte) || byte == b'.' || byte == b'-');
+    let is_ours = parse(name).is_ok() || name.starts_with("renewal-");
+    match is_tag && !is_ours {
+        true => Ok(()),
+        false => Err(Failure::usage(format!("{name:?} cannot be a release's name"))
+            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11, 2026-W48, 2026-Q4 and renewal-… are other periods' names")),
+    }
 }
 
 #[cfg(test)]

@@ -128,6 +128,11 @@ pub(super) fn failure(error: ArchiveError) -> Failure {
         E::RolledBack { .. } => Failure::new(exit::SIGNATURE, message).hint(
             "bring the archives back from a copy; where they are lost for good, head.json in the folder of keysets says what there was: remove it to begin anew",
         ),
+        E::Claim { .. } => Failure::new(exit::SIGNATURE, message)
+            .hint("collect that share again, on a machine that is to be trusted, and find out who else writes to the place of shares"),
+        E::Share { .. } => Failure::new(exit::SIGNATURE, message).hint(
+            "collect every share with the same period, trust root, policy and version of stella as this run; with --release name the same --until",
+        ),
         E::Retention(_) => Failure::new(exit::SIGNATURE, message)
             .hint("nothing is let go until every hold can be read: bring back the archive or the folder that has it"),
         E::Overtaken { .. } => Failure::new(exit::INTERNAL, message).hint("run it again: it begins anew after the other one"),

@@ -1,12 +1,11 @@
 //! `stella archive renew`: the same tree, signed and stamped anew.
 
-use futures_util::stream;
 use stella_archive::statement::Period;
-use stella_attest::archive::run::Incoming;
 use stella_bundle::time::UnixTime;
 
 use super::ceremony::now;
-use super::run::{JobFlags, Load, Rule};
+use super::run::{JobFlags, Source};
+use super::sources::{Load, Rule};
 use crate::cli::Context;
 use crate::exit::Failure;
 
@@ -35,17 +34,11 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
         start: UnixTime::from_seconds(0),
         end,
     };
-    let nothing: Incoming<'_> = Box::pin(stream::empty());
+    let nothing = Load::none().with_nothing();
     let name = period.name.clone();
     let done = args
         .job
-        .seal(
-            context,
-            period,
-            None,
-            &Rule::none(),
-            (nothing, Load::none()),
-        )
+        .seal(context, period, None, &Rule::none(), Source::Here(nothing))
         .await?;
     args.job.report(&name, &done, &[])
 }

@@ -2,42 +2,32 @@
 
 mod report;
 
-use std::cell::RefCell;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::stream::StreamExt as _;
 use stella_archive::statement::Period;
-use stella_attest::archive::run::{self, Incoming, Job, Logs, Outcome, Phase, Plan, Prune};
-use stella_attest::archive::{ArchiveError, source};
-use stella_attest::collect::{self, Wanted};
-use stella_attest::image::Which;
+use stella_attest::archive::run::{self, Job, Logs, Outcome, Phase, Plan, Prune};
+use stella_attest::archive::{Incoming, share};
 use stella_attest::keyset::KeysetFolder;
-use stella_attest::referrers::Look;
-use stella_attest::shelf::Shelf;
-use stella_attest::verify::Found;
-use stella_bundle::identity::Identities;
-use stella_bundle::key::{PublicKey, sha256};
+use stella_attest::storage::Storage;
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{IdentityRule, KeyRule, ManagedKey, Policy};
 use stella_keys::OrgKey;
 
-use super::ceremony::{self, SealFlags, now};
-use super::period::{self, Cadence};
+use super::ceremony::{self, SealFlags};
+use super::period::PeriodFlags;
 use super::place::{self, failure};
+use super::sources::{Load, Rule, SourceFlags};
 use crate::cli::Context;
-use crate::cli::gate::read_policy_files;
+use crate::cli::attest::nonce;
 use crate::cli::mirror::place::Purpose;
 use crate::exit::{self, Failure};
-use crate::registry::{RegistryFlags, collect_failure};
-use crate::terminal::Estimate;
-use crate::{places, terminal};
+use crate::registry::RegistryFlags;
+use crate::terminal;
 
 /// Seal a period: collect what was attested, verify it, and sign the archive with the organisation's keys
 ///
@@ -53,94 +43,75 @@ Examples:
   stella archive run --month 2026-11 --key … --pq-key … --output registry.example/org/archive
   stella archive run --release v1.4 --from dist --key … --pq-key …")]
 pub(crate) struct Args {
-    /// The month, such as 2026-11; by default the last one that has ended
-    #[arg(long, value_name = "YYYY-MM", value_parser = period::parse_month)]
-    month: Option<Period>,
+    #[command(flatten)]
+    period: PeriodFlags,
 
-    /// A month, a week or a quarter, such as 2026-11, 2026-W48 or 2026-Q4
-    #[arg(long, value_name = "NAME", value_parser = period::parse, conflicts_with = "month")]
-    period: Option<Period>,
+    #[command(flatten)]
+    sources: SourceFlags,
 
-    /// Where no period is named: seal the last week, month or quarter that has ended
-    #[arg(long, value_name = "CADENCE", default_value = "monthly")]
-    cadence: Cadence,
+    /// Take what other machines collected and verified, by `stella archive collect`, from this place
+    #[arg(long, value_name = "PLACE", requires = "of")]
+    shares: Option<String>,
 
-    /// Seal everything until now under this name
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["month", "period"])]
-    release: Option<String>,
-
-    /// With --release: what was signed from this time on, such as 2026-11-01T00:00:00Z
-    #[arg(long, value_name = "TIME", requires = "release", value_parser = parse_time)]
-    since: Option<UnixTime>,
-
-    /// With --release: what was signed before this time
-    #[arg(long, value_name = "TIME", requires = "release", value_parser = parse_time)]
-    until: Option<UnixTime>,
-
-    /// Collect from this store of attestations
-    #[arg(long, value_name = "DIR", env = "STELLA_STORE")]
-    store: Option<PathBuf>,
-
-    /// Collect from this file, or from every file in this folder that ends in .json or .jsonl
-    #[arg(long, value_name = "PATH")]
-    from: Vec<PathBuf>,
-
-    /// Collect what is attached to this image
-    #[arg(long, value_name = "IMAGE")]
-    image: Vec<String>,
-
-    /// Accept attestations by this kept key too
-    #[arg(long, value_name = "FILE")]
-    public_key: Vec<PathBuf>,
-
-    /// Accept attestations by the signers of this policy alone, with the evidence it asks for; others are kept apart as refused. Without
-    /// it whoever signed is accepted: who may have is asked when an attestation is used
-    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
-    policy: Option<PathBuf>,
+    /// In so many shares
+    #[arg(long, value_name = "N", requires = "shares")]
+    of: Option<u32>,
 
     #[command(flatten)]
     job: JobFlags,
 }
 
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
-    let (period, rule) = (args.period()?, args.rule()?);
+    let (period, rule) = (args.period.period()?, args.sources.rule()?);
+    let since = args.period.since;
     let gone = Rc::default();
-    let (incoming, load) = args.incoming(&gone).await?;
+    let registry = &args.job.registry;
+    let source = match args.shares.as_ref().zip(args.of) {
+        Some((place, of)) => Source::Shares {
+            storage: place::storage(place, Purpose::Read, registry)?,
+            of,
+            more: match args.sources.is_named() {
+                true => Some(args.sources.incoming(registry, &gone).await?),
+                false => None,
+            },
+        },
+        None => Source::Here(args.sources.incoming(registry, &gone).await?),
+    };
     let name = period.name.clone();
-    let done = args
-        .job
-        .seal(context, period, args.since, &rule, (incoming, load))
-        .await?;
+    let done = args.job.seal(context, period, since, &rule, source).await?;
     args.job.report(&name, &done, &gone.borrow())
 }
 
-/// Returns the rule for attestations by these kept keys; none where there is no key.
-pub(super) fn kept_keys(paths: &[PathBuf]) -> Result<Option<KeyRule>, Failure> {
-    let mut keys: Vec<ManagedKey> = Vec::new();
-    for path in paths {
-        let text = fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
-        let key = PublicKey::from_pem(&text);
-        let key = key.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        keys.push(key.into());
-    }
-    Ok((!keys.is_empty()).then(|| KeyRule::strict(keys)))
+/// Where attestations come from.
+pub(super) enum Source {
+    /// They are read here.
+    Here((Incoming<'static>, Load)),
+    /// Other machines collected and verified them.
+    Shares {
+        storage: Arc<dyn Storage>,
+        /// How many shares there are.
+        of: u32,
+        /// What is read here besides.
+        more: Option<(Incoming<'static>, Load)>,
+    },
 }
 
-/// Who may have signed attestations.
-pub(super) struct Rule {
-    policy: Policy,
-    /// SHA-256 of the policy's file.
-    digest: Option<[u8; 32]>,
-}
-
-impl Rule {
-    /// Nothing comes in.
-    pub(super) fn none() -> Self {
-        let policy = Policy::for_certificates(IdentityRule::NotGiven);
-        Self {
-            policy,
-            digest: None,
-        }
+impl Source {
+    /// Returns what comes in for a period.
+    async fn open(
+        self,
+        period: &Period,
+        profile: (&[u8], Option<[u8; 32]>),
+    ) -> Result<(Incoming<'static>, Load), Failure> {
+        let (storage, of, more) = match self {
+            Self::Here(incoming) => return Ok(incoming),
+            Self::Shares { storage, of, more } => (storage, of, more),
+        };
+        let chance = u64::from_le_bytes(nonce().0);
+        let shares = share::incoming(&storage, of, period, profile, chance).await;
+        let shares = shares.map_err(failure)?;
+        let more = more.unwrap_or_else(|| Load::none().with_nothing());
+        Ok((Box::pin(shares.chain(more.0)), more.1))
     }
 }
 
@@ -211,7 +182,7 @@ impl JobFlags {
         period: Period,
         since: Option<UnixTime>,
         rule: &Rule,
-        (incoming, load): (Incoming<'_>, Load),
+        source: Source,
     ) -> Result<Done, Failure> {
         let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
         let keys = self.open(&keysets)?;
@@ -225,6 +196,8 @@ impl JobFlags {
         fs::create_dir_all(&self.work).map_err(|error| Failure::io("make", &self.work, &error))?;
         let usual = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let session = clocks.session_with_logs();
+        let profile = (&table.material.root_bytes[..], rule.digest);
+        let (incoming, load) = source.open(&period, profile).await?;
         let job = Job {
             session: &session,
             keysets: &keysets,
@@ -250,7 +223,10 @@ impl JobFlags {
         };
         let done = match self.dry_run {
             true => run::plan(&job, incoming).await.map(Done::Planned),
-            false => run::run(&job, incoming).await.map(Done::Sealed),
+            false => run::run(&job, incoming)
+                .await
+                .map(Box::new)
+                .map(Done::Sealed),
         };
         terminal::clear();
         done.map_err(failure)
@@ -297,7 +273,7 @@ pub(super) enum Done {
     /// Nothing was done: this would be.
     Planned(Plan),
     /// It was sealed.
-    Sealed(Outcome),
+    Sealed(Box<Outcome>),
 }
 
 /// Takes a folder of archives for this process alone; registries have no locks.
@@ -313,180 +289,6 @@ pub(super) fn lock(place: &str) -> Result<Option<fs::File>, Failure> {
             Failure::new(exit::INTERNAL, format!("another process writes {place}"))
                 .hint("wait for it"),
         ),
-    }
-}
-
-/// What could not be read, with the reason.
-type Gone = Rc<RefCell<Vec<String>>>;
-
-impl Args {
-    fn period(&self) -> Result<Period, Failure> {
-        if let Some(name) = &self.release {
-            require_name(name)?;
-            let start = self.since.unwrap_or_else(|| UnixTime::from_seconds(0));
-            // The first moment after what is there now.
-            let next = now().floor_seconds().plus(Duration::from_secs(1));
-            let end = self.until.unwrap_or(next).min(next);
-            return Ok(Period {
-                name: name.clone(),
-                start,
-                end,
-            });
-        }
-        let last = || self.cadence.last(now());
-        let named = self.month.clone().or_else(|| self.period.clone());
-        let period = named.or_else(last);
-        let period = period.ok_or_else(|| Failure::usage("the clock shows no date"))?;
-        if period.end > now() {
-            return Err(Failure::usage(format!("{} has not ended yet", period.name))
-                .hint("a period is sealed once; --release NAME seals what is there now"));
-        }
-        Ok(period)
-    }
-
-    /// Returns who may have signed.
-    fn rule(&self) -> Result<Rule, Failure> {
-        let Some(path) = &self.policy else {
-            let mut policy =
-                Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
-            policy.keys = kept_keys(&self.public_key)?;
-            return Ok(Rule {
-                policy,
-                digest: None,
-            });
-        };
-        let files = read_policy_files(path)?;
-        if files.policy.signers.is_empty() {
-            return Err(
-                Failure::usage(format!("{} names no signer", path.display()))
-                    .hint("`stella policy schema` shows how signers are named"),
-            );
-        }
-        Ok(Rule {
-            policy: files.policy.to_verification(),
-            digest: Some(sha256(&files.bytes)),
-        })
-    }
-
-    /// Returns the attestations of every source that was named, else those of this machine's store.
-    async fn incoming(&self, gone: &Gone) -> Result<(Incoming<'static>, Load), Failure> {
-        let mut files = Vec::new();
-        for path in &self.from {
-            files.extend(files_of(path)?);
-        }
-        let mut attached = Vec::new();
-        for image in &self.image {
-            attached.extend(self.attached(image, gone).await?);
-        }
-        let sizes = files.iter().filter_map(|path| fs::metadata(path).ok());
-        let sizes = sizes.map(|each| each.len());
-        let mut total = sum(sizes.chain(attached.iter().map(|each| each.len() as u64)));
-        let is_named = !files.is_empty() || !self.image.is_empty();
-        let named = files.into_iter().flat_map(|path| source::bundles(&path));
-        let named = named.chain(attached.into_iter().map(Ok));
-        if is_named && self.store.is_none() {
-            return Ok(Load::of(named, total));
-        }
-        let shelf = Shelf::new(places::store(self.store.clone()));
-        let digests = shelf.digests();
-        let digests = digests.map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
-        total += sum(digests.iter().filter_map(|each| shelf.size(each)));
-        let gone = Rc::clone(gone);
-        let stored = digests
-            .into_iter()
-            .filter_map(move |digest| match shelf.read(&digest) {
-                Ok(bytes) => Some(Ok(bytes)),
-                Err(damage) => {
-                    gone.borrow_mut().push(damage.to_string());
-                    None
-                }
-            });
-        Ok(Load::of(named.chain(stored), total))
-    }
-
-    async fn attached(&self, image: &str, gone: &Gone) -> Result<Vec<Vec<u8>>, Failure> {
-        let registries = self.job.registry.open()?;
-        let mut attached = Vec::new();
-        for found in registries.resolve(image, &Which::All).await? {
-            let repository = registries.attestations(&found.reference)?;
-            let wanted = Wanted {
-                look: Look::Thorough,
-                ..Wanted::default()
-            };
-            let digest = &found.descriptor.digest;
-            let collected = collect::collect(&repository, digest, wanted)
-                .await
-                .map_err(collect_failure)?;
-            let missing = collected
-                .gone
-                .iter()
-                .map(|digest| format!("{digest} is listed and not there"));
-            gone.borrow_mut().extend(missing);
-            for candidate in collected.into_candidates() {
-                match candidate.found {
-                    Found::Bytes(Ok(bytes)) => attached.push(bytes),
-                    Found::Bytes(Err(damage)) => gone.borrow_mut().push(damage.to_string()),
-                    // Pieces of before bundles have no bytes of their own to be kept.
-                    Found::Pieces(_) => {
-                        let digest = candidate.digest;
-                        let what = format!(
-                            "{digest} is an attestation in the form of before bundles, which is not archived"
-                        );
-                        gone.borrow_mut().push(what);
-                    }
-                }
-            }
-        }
-        Ok(attached)
-    }
-}
-
-/// How much comes in, and how much of it was taken.
-pub(super) struct Load {
-    /// Bytes; 0 where nobody wants to know.
-    total: u64,
-    taken: Arc<AtomicU64>,
-    estimate: Estimate,
-}
-
-/// Sums up sizes where somebody looks: a store has many, and nobody else wants to know.
-fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
-    match terminal::is_watched() {
-        true => sizes.sum(),
-        false => 0,
-    }
-}
-
-impl Load {
-    /// Nothing comes in.
-    pub(super) fn none() -> Self {
-        Self::new(0)
-    }
-
-    fn new(total: u64) -> Self {
-        Self {
-            total,
-            taken: Arc::default(),
-            estimate: Estimate::new(),
-        }
-    }
-
-    fn of(
-        attestations: impl Iterator<Item = Result<Vec<u8>, ArchiveError>> + 'static,
-        total: u64,
-    ) -> (Incoming<'static>, Self) {
-        let load = Self::new(total);
-        let taken = Arc::clone(&load.taken);
-        let counted = attestations.inspect(move |each| {
-            let bytes = each.as_ref().map_or(0, Vec::len) as u64;
-            taken.fetch_add(bytes, Ordering::Relaxed);
-        });
-        (Box::pin(stream::iter(counted)), load)
-    }
-
-    fn left(&self) -> String {
-        let taken = self.taken.load(Ordering::Relaxed);
-        self.estimate.left(taken, self.total)
     }
 }
 
@@ -507,46 +309,5 @@ fn show(phase: Phase, done: u64, load: &Load) {
     // Each leaf is heard of; a line for each would take longer than the work.
     if phase != Phase::Packing || done.is_multiple_of(1000) {
         terminal::show(&format!("{word}: {done}"));
-    }
-}
-
-/// Returns the files of a folder that may be attestations, or the file itself.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = fs::read_dir(path).map_err(|error| Failure::io("read", path, &error))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry
-            .map_err(|error| Failure::io("read", path, &error))?
-            .path();
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        if path.is_file() && matches!(ending, Some("json" | "jsonl")) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-pub(super) fn parse_time(text: &str) -> Result<UnixTime, String> {
-    let time = UnixTime::parse_rfc3339(text).map(UnixTime::floor_seconds);
-    time.ok_or_else(|| "expected a time such as 2026-11-01T00:00:00Z".to_owned())
-}
-
-/// Requires a name that can be a tag, and is no other period's.
-fn require_name(name: &str) -> Result<(), Failure> {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let is_tag = name.len() <= 128
-        && name.bytes().next().is_some_and(is_word)
-        && name
-            .bytes()
-            .all(|byte| is_word(byte) || byte == b'.' || byte == b'-');
-    let is_ours = period::parse(name).is_ok() || name.starts_with("renewal-");
-    match is_tag && !is_ours {
-        true => Ok(()),
-        false => Err(Failure::usage(format!("{name:?} cannot be a release's name"))
-            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11, 2026-W48, 2026-Q4 and renewal-… are other periods' names")),
     }
 }

@@ -9,8 +9,8 @@ use stella_bundle::identity::escape;
 use stella_bundle::predicate::PredicateType;
 use stella_bundle::time::UnixTime;
 
+use super::period::parse_time;
 use super::place::{self, failure};
-use super::run::parse_time;
 use crate::artifact::Artifact;
 use crate::cli::mirror::place::Purpose;
 use crate::exit::{self, Failure};

@@ -190,7 +190,7 @@ impl Args {
     /// Whoever signed is taken: who may have is asked when an attestation is used.
     fn policy(&self) -> Result<Policy, Failure> {
         let mut policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
-        policy.keys = super::run::kept_keys(&self.public_key)?;
+        policy.keys = super::sources::kept_keys(&self.public_key)?;
         Ok(policy)
     }
 

@@ -95,7 +95,7 @@ pub(super) async fn seal(
         threads: NonZeroUsize::MIN,
         done: &|phase, _| tracing::debug!(?phase, "archive"),
     };
-    let incoming = stream::iter(bundles.into_iter().map(Ok));
+    let incoming = stream::iter(bundles.into_iter().map(|bytes| Ok(bytes.into())));
     let outcome = run::run(&job, Box::pin(incoming))
         .await
         .map_err(of_archive)?;
