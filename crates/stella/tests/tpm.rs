@@ -32,7 +32,7 @@ const TOOLS: [&str; 5] = [
 const KINDS: [(&str, &str); 3] = [
     ("ecc256", "ecdsa-p256"),
     ("ecc384", "ecdsa-p384"),
-    ("rsa2048", "rsa-2048"),
+    ("rsa3072", "rsa-3072"),
 ];
 
 /// Starts a TPM and its resource manager on a bus of its own, makes a key of each kind, and signs with each by the commands in
