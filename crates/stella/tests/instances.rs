@@ -216,6 +216,13 @@ fn an_instance_signs_with_keys_that_are_kept_elsewhere() {
         let said = refused_start(&desk, &unsuitable).ended(40);
         says(&said.err, &[key, words]);
     }
+    // Both keys are behind the passphrase, and a pipe says it once.
+    let both = format!(
+        "{} serve --dir sigstore --listen {address} --ca-key ca.key --log-key ca.key --passphrase-file <(cat passphrase)",
+        desk::STELLA
+    );
+    let said = finish(&mut desk.wrapped("bash", ["-c", &both])).ended(40);
+    says(&said.err, &["the Rekor log signs with"]);
     let absent = [&["--ca-key", "absent.key"], &listen[..]].concat();
     refused_start(&desk, &absent).ended(43);
     assert!(
