@@ -99,7 +99,7 @@ fn answer(request: Request, key: &mut Option<Key>) -> Result<Answer, Problem> {
         Request::List(open) => token::list(open).map(Answer::Listed),
         Request::Sign(sign) => {
             let none = || Problem::new(FailureKind::Absent, "no key is open");
-            let key = key.as_ref().ok_or_else(none)?;
+            let key = key.as_mut().ok_or_else(none)?;
             key.sign(&sign).map(Answer::Signed)
         }
     }

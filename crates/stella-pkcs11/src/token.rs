@@ -70,8 +70,17 @@ pub(crate) struct Key {
     /// The token with the key.
     pub(crate) info: TokenInfo,
     spki: Vec<u8>,
+    asks: Asks,
     /// The session is one of the module's, which must outlive it.
     _module: Pkcs11,
+}
+
+/// When a key asks for the PIN.
+enum Asks {
+    /// Before each signature, and not after it was refused: then there is none any more.
+    Always(Option<AuthPin>),
+    /// Once, when its token is opened.
+    Once,
 }
 
 impl Key {
@@ -90,13 +99,14 @@ impl Key {
                 return Err(Problem::new(FailureKind::Ambiguous, message));
             }
         };
-        require_usable(&session, handle)?;
+        let asks = when_it_asks(&session, handle, &open)?;
         let spki = public_half(&session, handle, &open)?;
         Ok(Self {
             session,
             handle,
             info,
             spki,
+            asks,
             _module: module,
         })
     }
@@ -105,25 +115,56 @@ impl Key {
         &self.spki
     }
 
-    pub(crate) fn sign(&self, sign: &Sign) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn sign(&mut self, sign: &Sign) -> Result<Vec<u8>, Problem> {
         let unsupported = || Problem::new(FailureKind::Unsupported, sign.details.clone());
         let details = KeyDetails::from_name_or_number(&sign.details).ok_or_else(unsupported)?;
-        let with = |mechanism: &Mechanism<'_>, input: &[u8]| {
-            self.session.sign(mechanism, self.handle, input)
-        };
         match details.scheme() {
             // Hashed before: some modules know no mechanism that hashes.
-            Scheme::Ecdsa(_) => ecdsa_in_der(&with(&Mechanism::Ecdsa, &sign.input)?),
+            Scheme::Ecdsa(_) => ecdsa_in_der(&self.sign_by(&Mechanism::Ecdsa, &sign.input)?),
             Scheme::Ed25519 => {
                 let params = EddsaParams::new(EddsaSignatureScheme::Pure);
-                Ok(with(&Mechanism::Eddsa(params), &sign.input)?)
+                self.sign_by(&Mechanism::Eddsa(params), &sign.input)
             }
             Scheme::RsaPkcs1(_) => {
                 let info = [&SHA256_INFO[..], &sign.input].concat();
-                Ok(with(&Mechanism::RsaPkcs, &info)?)
+                self.sign_by(&Mechanism::RsaPkcs, &info)
             }
             _ => Err(unsupported()),
         }
+    }
+
+    fn sign_by(&mut self, mechanism: &Mechanism<'_>, input: &[u8]) -> Result<Vec<u8>, Problem> {
+        let (session, handle) = (&self.session, self.handle);
+        let Asks::Always(pin) = &mut self.asks else {
+            return Ok(session.sign(mechanism, handle, input)?);
+        };
+        // 1. Taken before it is tried, given back when it was right: a wrong one is tried once, whatever else is waiting.
+        let Some(tried) = pin.take() else {
+            let message = "it was not accepted for this key, and is not tried again";
+            return Err(Problem::new(FailureKind::Pin, message));
+        };
+        // 2. Between the beginning and the end of the signature that it is for.
+        //    spec: PKCS #11 v3.0 §5.6.8 (C_Login), CKU_CONTEXT_SPECIFIC
+        session.sign_init(mechanism, handle)?;
+        session.login(UserType::ContextSpecific, Some(&tried))?;
+        *pin = Some(tried);
+        // 3. Given as the one part of a whole: cryptoki 0.12 has no call for a single part that was begun before. Modules of
+        //    devices whose keys ask (ykcs11, OpenSC, tpm2-pkcs11) collect parts, though the standard asks it of no mechanism
+        //    that hashes nothing; SoftHSM does not.
+        session.sign_update(input).map_err(only_at_once)?;
+        Ok(session.sign_final()?)
+    }
+}
+
+/// Says that a module wants all in one call, where it says so.
+fn only_at_once(error: Error) -> Problem {
+    match error {
+        Error::Pkcs11(RvError::OperationNotInitialized | RvError::FunctionNotSupported, _) => {
+            let message =
+                "the key asks for the PIN before each signature, and its module signs no parts";
+            Problem::new(FailureKind::Unsupported, message)
+        }
+        other => other.into(),
     }
 }
 
@@ -303,18 +344,28 @@ fn template(open: &Open, class: ObjectClass) -> Vec<Attribute> {
         .collect()
 }
 
-/// A key that asks for the PIN before each signature cannot be served by one login.
-fn require_usable(session: &Session, handle: ObjectHandle) -> Result<(), Problem> {
+/// Requires a key for signing, and says when it asks for the PIN.
+fn when_it_asks(session: &Session, handle: ObjectHandle, open: &Open) -> Result<Asks, Problem> {
     let wanted = [AttributeType::AlwaysAuthenticate, AttributeType::Sign];
+    let mut asks = Asks::Once;
     for attribute in session.get_attributes(handle, &wanted)? {
-        let message = match attribute {
-            Attribute::AlwaysAuthenticate(true) => "the key asks for the PIN before each signature",
-            Attribute::Sign(false) => "the key is not for signing",
-            _ => continue,
-        };
-        return Err(Problem::new(FailureKind::Unsupported, message));
+        match attribute {
+            Attribute::Sign(false) => {
+                let message = "the key is not for signing";
+                return Err(Problem::new(FailureKind::Unsupported, message));
+            }
+            Attribute::AlwaysAuthenticate(true) => {
+                let none = || {
+                    let message = "the key asks for one before each signature";
+                    Problem::new(FailureKind::Pin, message)
+                };
+                let pin = open.pin.as_ref().ok_or_else(none)?;
+                asks = Asks::Always(Some(AuthPin::from(pin.as_str())));
+            }
+            _ => {}
+        }
     }
-    Ok(())
+    Ok(asks)
 }
 
 /// Returns the public half as SubjectPublicKeyInfo: of the public object with the same id, else of the key itself.

@@ -32,17 +32,21 @@ fn helper(faulty: &Faulty, fault: &str) -> PathBuf {
     path
 }
 
+fn open(faulty: &Faulty, fault: &str) -> Result<DeviceKey, KeyError> {
+    let helper = helper(faulty, fault);
+    let mut open = Uri::parse("pkcs11:token=faulty;object=key").unwrap().open;
+    open.module = faulty.module().display().to_string();
+    open.pin = Some(Zeroizing::new("1234".to_owned()));
+    DeviceKey::open_within(PATIENCE, &helper, open, false)
+}
+
 /// Opens the key and has it sign; returns it with the signatures.
 fn sign(
     faulty: &Faulty,
     fault: &str,
     messages: &[&[u8]],
 ) -> Result<(DeviceKey, Vec<Vec<u8>>), KeyError> {
-    let helper = helper(faulty, fault);
-    let mut open = Uri::parse("pkcs11:token=faulty;object=key").unwrap().open;
-    open.module = faulty.module().display().to_string();
-    open.pin = Some(Zeroizing::new("1234".to_owned()));
-    let key = DeviceKey::open_within(PATIENCE, &helper, open, false)?;
+    let key = open(faulty, fault)?;
     let inputs: Vec<Input<'_>> = messages.iter().map(|each| Input::Message(each)).collect();
     let signatures = key.sign_many(&inputs)?;
     Ok((key, signatures))
@@ -62,7 +66,8 @@ fn each_failure_of_a_device_has_a_name_and_nothing_is_tried_again() {
         ("locked", Locked, 0, 0),
         ("no-token", Absent, 0, 0),
         ("no-key", Absent, 1, 0),
-        ("always-authenticate", Unsupported, 1, 0),
+        ("always-pin-incorrect", Pin, 1, 0),
+        ("always-at-once", Unsupported, 1, 0),
         ("not-for-signing", Unsupported, 1, 0),
         ("logged-out", Pin, 1, 1),
         ("gone", Device, 1, 1),
@@ -77,6 +82,33 @@ fn each_failure_of_a_device_has_a_name_and_nothing_is_tried_again() {
         assert_eq!(faulty.asked("sign 1"), signatures, "{fault}");
         assert_eq!(faulty.asked("sign 3"), 0, "{fault}");
     }
+}
+
+#[test]
+fn a_key_that_asks_before_each_signature_is_given_the_pin_each_time_and_a_wrong_one_once() {
+    let Some(faulty) = Faulty::new() else {
+        return;
+    };
+    let messages = [&b"message"[..]; MESSAGES];
+    let (key, signatures) = sign(&faulty, "always-asks", &messages).unwrap();
+    for signature in &signatures {
+        key.public_key().verify(b"message", signature).unwrap();
+    }
+    assert_eq!(signatures.len(), MESSAGES);
+    assert_eq!(faulty.asked("login"), 1);
+    assert_eq!(faulty.asked("again"), MESSAGES);
+    // Many were on their way when the first was refused; and whoever has the key may ask once more.
+    let key = open(&faulty, "always-pin-incorrect").unwrap();
+    for _ in 0..2 {
+        let refused = key.sign_many(&messages.map(Input::Message)).unwrap_err();
+        let kind = FailureKind::Pin;
+        assert!(
+            matches!(&refused, KeyError::Device { kind: found, .. } if *found == kind),
+            "{refused}"
+        );
+    }
+    assert_eq!(faulty.asked("again"), 1);
+    assert_eq!(faulty.asked("sign"), 0);
 }
 
 #[test]

@@ -235,6 +235,21 @@ fn what_fits_no_key_or_several_is_refused_and_a_wrong_pin_is_tried_once() {
     assert_eq!(logged, Err(KeyError::Unsupported(KeyDetails::Ed25519Ph)));
 }
 
+#[test]
+fn a_key_that_asks_before_each_signature_is_refused_by_name_where_the_module_signs_no_parts() {
+    let Some(token) = Token::new() else {
+        return;
+    };
+    token.make("EC:prime256v1", "asks --always-auth", "01");
+    let key = token.open("pkcs11:token=stella;object=asks").unwrap();
+    let refused = kind_of(key.sign(b"message").unwrap_err());
+    assert_eq!(refused, FailureKind::Unsupported);
+    // It was given the right PIN, which counts nothing.
+    token.make("EC:prime256v1", "plain", "02");
+    let key = token.open("pkcs11:token=stella;object=plain").unwrap();
+    key.sign(b"message").unwrap();
+}
+
 /// Compiles a module that does something to whoever loads it.
 fn module(folder: &Path, name: &str, body: &str) -> Option<String> {
     let (source, module) = (

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use stella_bundle::issue::sct::{self, SctTemplate};
 use stella_bundle::sct::Sct;
 use stella_bundle::time::UnixTime;
-use stella_keys::{KeyError, Signer as _};
+use stella_keys::KeyError;
 use stella_tlog::hash;
 use stella_tlog::tile::TileKind;
 use stella_wire::Response;

@@ -15,7 +15,6 @@ use stella_bundle::key::PublicKey;
 use stella_bundle::pem;
 use stella_bundle::sct::Sct;
 use stella_bundle::time::UnixTime;
-use stella_keys::Signer as _;
 use stella_wire::fulcio::{
     LegacySigningCertRequest, PEM_CHAIN, SigningCert, SigningCertRequest, TrustBundle,
 };

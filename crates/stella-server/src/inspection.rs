@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stella_keys::Signer;
 use stella_tlog::note::KeyName;
 
 use crate::ct;
@@ -32,9 +31,9 @@ pub struct LogReport {
 pub fn fsck_instance(directory: &Path) -> Result<Vec<LogReport>, OpenError> {
     let instance = Instance::open_to_read(directory)?;
     let origin = KeyName::new(instance.origin())?;
-    let rekor = CheckpointSigner::text(origin, Arc::clone(&instance.rekor) as Arc<dyn Signer>)?;
+    let rekor = CheckpointSigner::text(origin, Arc::clone(&instance.rekor))?;
     let origin = KeyName::new(&format!("{}{}", instance.host(), ct::PREFIX))?;
-    let ct = CheckpointSigner::tree_head(origin, Arc::clone(&instance.ct) as Arc<dyn Signer>)?;
+    let ct = CheckpointSigner::tree_head(origin, Arc::clone(&instance.ct))?;
     Ok(vec![
         check(&instance, "rekor", &rekor, EntryFormat::Rekor)?,
         check(&instance, "ct", &ct, EntryFormat::StaticCt)?,

@@ -3,7 +3,8 @@
 //! ```text
 //! DIR/instance.json       schema, public URL, time of creation; written last, so its presence says "complete"
 //! DIR/lock                held by the one process that serves or signs
-//! DIR/keys/*.pem          private keys, mode 0600; those that are kept elsewhere are named in instance.json
+//! DIR/keys/*.pem          private keys, mode 0600; those that are kept elsewhere are named in instance.json, and here
+//!                         is the public half, *.pub, of those without a certificate
 //! DIR/certificates/*.pem  the authorities' certificates
 //! DIR/issuer.secret       bearer secret of the token endpoint, mode 0600
 //! DIR/issuer.json         subjects for which the local issuer mints tokens
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use stella_bundle::certificate::Certificate;
 use stella_bundle::issue::IssueError;
 use stella_bundle::issue::certificate::{Authority, CertificateTemplate, Name};
-use stella_bundle::key::KeyDetails;
+use stella_bundle::key::{KeyDetails, PublicKey};
 use stella_bundle::pem;
 use stella_bundle::time::UnixTime;
 use stella_keys::{FileKey, KeyError, Signer};
@@ -36,7 +37,7 @@ use zeroize::Zeroizing;
 
 use self::maker::Maker;
 use crate::directory::{self, Claimed, FileError, Readable};
-use crate::held::{self, HeldKeys, KeyReferences};
+use crate::held::{self, HeldKeys, KeyPurpose, KeyReferences};
 use crate::random;
 
 /// Version of the directory's layout.
@@ -93,9 +94,11 @@ pub enum InstanceError {
         /// How it is named.
         reference: String,
     },
-    /// A key for an authority is of a kind that not every client verifies.
-    #[error("{reference} is a key for {}; an authority signs with ECDSA on P-256 or P-384", found.name())]
+    /// A key is of a kind that the format of what it signs does not have, or that not every client verifies.
+    #[error("{reference} is a key for {}; the {} signs with {}", found.name(), purpose.owner(), purpose.suitable_words())]
     KeyUnsuitable {
+        /// What it is to be for.
+        purpose: KeyPurpose,
         /// How it is named.
         reference: String,
         /// How it signs.
@@ -136,6 +139,12 @@ pub enum InstanceError {
     NotOwned {
         /// Where.
         directory: PathBuf,
+    },
+    /// The recorded public half of a key that is kept elsewhere does not parse.
+    #[error("{} is not the public key that was written there", path.display())]
+    PublicKeyMalformed {
+        /// Where.
+        path: PathBuf,
     },
     /// The secret is readable by others, or too short.
     #[error("{} must hold at least 32 characters and be readable by its owner only (chmod 600)", path.display())]
@@ -287,25 +296,28 @@ pub(crate) struct Instance {
     pub(crate) created: UnixTime,
     pub(crate) intermediate: Certified,
     pub(crate) timestamping: Certified,
-    pub(crate) ct: Arc<FileKey>,
-    pub(crate) rekor: Arc<FileKey>,
-    pub(crate) oidc: FileKey,
+    pub(crate) ct: Arc<dyn Signer>,
+    pub(crate) rekor: Arc<dyn Signer>,
+    pub(crate) oidc: Arc<dyn Signer>,
     pub(crate) secret: Zeroizing<String>,
     _lock: File,
 }
 
-/// What each key is called and how it signs.
-mod keys {
-    use super::KeyDetails;
+/// Names of the roots above the authorities.
+const ROOT: &str = "root";
+const TSA_ROOT: &str = "tsa-root";
 
-    pub(super) const ROOT: (&str, KeyDetails) = ("root", KeyDetails::EcdsaP384Sha384);
-    pub(super) const INTERMEDIATE: (&str, KeyDetails) =
-        ("intermediate", KeyDetails::EcdsaP256Sha256);
-    pub(super) const TSA_ROOT: (&str, KeyDetails) = ("tsa-root", KeyDetails::EcdsaP384Sha384);
-    pub(super) const TSA: (&str, KeyDetails) = ("tsa", KeyDetails::EcdsaP256Sha256);
-    pub(super) const CT: (&str, KeyDetails) = ("ct", KeyDetails::EcdsaP256Sha256);
-    pub(super) const REKOR: (&str, KeyDetails) = ("rekor", KeyDetails::Ed25519);
-    pub(super) const OIDC: (&str, KeyDetails) = ("oidc", KeyDetails::RsaPkcs1v15_2048Sha256);
+impl KeyPurpose {
+    /// Returns the name of the files of such a key, and how it signs when the instance makes it.
+    const fn own(self) -> (&'static str, KeyDetails) {
+        match self {
+            Self::Ca => ("intermediate", KeyDetails::EcdsaP256Sha256),
+            Self::Ct => ("ct", KeyDetails::EcdsaP256Sha256),
+            Self::Log => ("rekor", KeyDetails::Ed25519),
+            Self::Oidc => ("oidc", KeyDetails::RsaPkcs1v15_2048Sha256),
+            Self::Tsa => ("tsa", KeyDetails::EcdsaP256Sha256),
+        }
+    }
 }
 
 impl Instance {
@@ -317,7 +329,7 @@ impl Instance {
         held: &HeldKeys,
     ) -> Result<(), InstanceError> {
         let url = public_url(url)?;
-        held.require_suitable()?;
+        held::require_suitable(held)?;
         // Looked at before anything is touched: a directory with other things in it stays as it is.
         require_free(directory)?;
         if directory::claim(directory)? == Claimed::Refused {
@@ -328,32 +340,31 @@ impl Instance {
         require_empty(directory)?;
         directory::create_directory(&directory.join("keys"), Readable::ByOwner)?;
         directory::create_directory(&directory.join("certificates"), Readable::ByAll)?;
-        // 1. The keys that need no certificate.
-        for (name, details) in [keys::CT, keys::REKOR, keys::OIDC] {
-            FileKey::create(&key_path(directory, name), details)?;
-        }
-        // 2. Two roots with one certificate each below them.
         let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
         // spec: RFC 5280 §A.1: an organization's name has at most 64 characters.
         let maker = Maker {
             directory,
             organization: host.get(..64).unwrap_or(host),
             now,
+            held,
         };
-        let root = maker.root(keys::ROOT, "stella root", held.ca.as_ref())?;
+        // 1. The keys that need no certificate.
+        for purpose in [KeyPurpose::Ct, KeyPurpose::Log, KeyPurpose::Oidc] {
+            maker.bare(purpose)?;
+        }
+        // 2. Two roots with one certificate each below them.
+        let root = maker.root(KeyPurpose::Ca, ROOT, "stella root")?;
         maker.below(
             &root,
-            keys::INTERMEDIATE,
+            KeyPurpose::Ca,
             "stella intermediate",
-            held.ca.as_ref(),
             CertificateTemplate::intermediate,
         )?;
-        let root = maker.root(keys::TSA_ROOT, "stella timestamp root", held.tsa.as_ref())?;
+        let root = maker.root(KeyPurpose::Tsa, TSA_ROOT, "stella timestamp root")?;
         maker.below(
             &root,
-            keys::TSA,
+            KeyPurpose::Tsa,
             "stella timestamp authority",
-            held.tsa.as_ref(),
             CertificateTemplate::timestamping,
         )?;
         // 3. The secret of the token endpoint.
@@ -368,7 +379,7 @@ impl Instance {
             schema: SCHEMA,
             url,
             created: now.to_string(),
-            keys: held.references(),
+            keys: held::references(held),
         };
         let json = serde_json::to_vec_pretty(&description).unwrap_or_default();
         directory::write_new(&directory.join(DESCRIPTION), &json, Readable::ByAll)?;
@@ -377,45 +388,43 @@ impl Instance {
 
     /// Takes the lock and reads everything; keys that are kept elsewhere must have been opened.
     pub(crate) fn open(directory: &Path, held: &HeldKeys) -> Result<Self, InstanceError> {
-        Self::open_with(directory, |reference, certificate| {
-            let keys = [&held.ca, &held.tsa];
-            let opened = keys
-                .into_iter()
-                .flatten()
-                .find(|key| key.reference == reference);
-            held::require(reference, opened, certificate)
+        Self::open_with(directory, |purpose, reference, public| {
+            held::require(reference, held.get(&purpose), &public)
         })
     }
 
     /// As [`Instance::open`], for those who sign nothing with keys that are kept elsewhere.
     pub(crate) fn open_to_read(directory: &Path) -> Result<Self, InstanceError> {
-        Self::open_with(directory, |_, certificate| Ok(held::closed(certificate)))
+        Self::open_with(directory, |_, _, public| held::closed(public))
     }
 
     fn open_with(
         directory: &Path,
-        elsewhere: impl Fn(&str, &Certificate) -> Result<Arc<dyn Signer>, InstanceError>,
+        elsewhere: impl Fn(KeyPurpose, &str, PublicKey) -> Result<Arc<dyn Signer>, InstanceError>,
     ) -> Result<Self, InstanceError> {
         let description = Description::read(directory)?;
         let lock = lock(directory)?;
-        let load = |(name, details): (&'static str, KeyDetails)| {
-            FileKey::load(&key_path(directory, name), details)
+        let key = |purpose: KeyPurpose, certificate: Option<&Certificate>| {
+            let (name, details) = purpose.own();
+            let Some(reference) = description.keys.get(&purpose) else {
+                let key = FileKey::load(&key_path(directory, name), details)?;
+                return Ok::<Arc<dyn Signer>, InstanceError>(Arc::new(key));
+            };
+            let public = match certificate {
+                Some(certificate) => certificate.public_key().clone(),
+                None => read_public_key(directory, name)?,
+            };
+            elsewhere(purpose, reference, public)
         };
-        let certified = |key: (&'static str, KeyDetails),
-                         root: (&'static str, KeyDetails),
-                         recorded: &Option<String>| {
-            let certificate = read_certificate(directory, key.0)?;
-            let root = read_certificate(directory, root.0)?;
+        let certified = |purpose: KeyPurpose, root: &str| {
+            let certificate = read_certificate(directory, purpose.own().0)?;
+            let root = read_certificate(directory, root)?;
             Ok::<_, InstanceError>(Certified {
-                key: match recorded {
-                    Some(reference) => elsewhere(reference, &certificate)?,
-                    None => Arc::new(load(key)?),
-                },
+                key: key(purpose, Some(&certificate))?,
                 certificate,
                 root,
             })
         };
-        let recorded = &description.keys;
         let malformed = || InstanceError::Malformed {
             path: directory.join(DESCRIPTION),
             line: 0,
@@ -423,11 +432,11 @@ impl Instance {
         };
         Ok(Self {
             created: UnixTime::parse_rfc3339(&description.created).ok_or_else(malformed)?,
-            intermediate: certified(keys::INTERMEDIATE, keys::ROOT, &recorded.ca)?,
-            timestamping: certified(keys::TSA, keys::TSA_ROOT, &recorded.tsa)?,
-            ct: Arc::new(load(keys::CT)?),
-            rekor: Arc::new(load(keys::REKOR)?),
-            oidc: load(keys::OIDC)?,
+            intermediate: certified(KeyPurpose::Ca, ROOT)?,
+            timestamping: certified(KeyPurpose::Tsa, TSA_ROOT)?,
+            ct: key(KeyPurpose::Ct, None)?,
+            rekor: key(KeyPurpose::Log, None)?,
+            oidc: key(KeyPurpose::Oidc, None)?,
             secret: read_secret(directory)?,
             directory: directory.to_owned(),
             description,
@@ -476,6 +485,10 @@ fn key_path(directory: &Path, name: &str) -> PathBuf {
     directory.join("keys").join(format!("{name}.pem"))
 }
 
+fn public_key_path(directory: &Path, name: &str) -> PathBuf {
+    directory.join("keys").join(format!("{name}.pub"))
+}
+
 fn certificate_path(directory: &Path, name: &str) -> PathBuf {
     directory.join("certificates").join(format!("{name}.pem"))
 }
@@ -491,6 +504,14 @@ fn read_certificate(directory: &Path, name: &str) -> Result<Certificate, Instanc
         .first()
         .and_then(|block| Certificate::parse(&block.der).ok());
     certificate.ok_or(InstanceError::CertificateMalformed { path })
+}
+
+fn read_public_key(directory: &Path, name: &str) -> Result<PublicKey, InstanceError> {
+    let path = public_key_path(directory, name);
+    let bytes = directory::read(&path, MAX_SMALL_FILE)?;
+    let text = std::str::from_utf8(&bytes).ok();
+    let key = text.and_then(|text| PublicKey::from_pem(text).ok());
+    key.ok_or(InstanceError::PublicKeyMalformed { path })
 }
 
 /// Takes the lock of a directory, or says that another process has it.

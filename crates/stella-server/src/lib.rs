@@ -31,7 +31,7 @@ mod tsa;
 
 pub use clock::{Clock, SystemClock};
 pub use directory::FileError;
-pub use held::{HeldKey, HeldKeys, KeyReferences};
+pub use held::{HeldKey, HeldKeys, KeyPurpose, KeyReferences};
 pub use inspection::{LogReport, fsck_instance};
 pub use instance::{DESCRIPTION, Description, InstanceError, SECRET, is_held, read_secret};
 pub use issuers::ConfigurationError;

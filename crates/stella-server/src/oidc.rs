@@ -8,13 +8,16 @@ pub(crate) mod authorization;
 mod claims;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri, header};
 use serde::{Deserialize, Serialize};
 use stella_bundle::time::UnixTime;
-use stella_keys::{FileKey, KeyError, Signer as _};
-use stella_wire::oidc::{Discovery, Jwk, Jwks, Jwt, JwtHeader, RunnerToken};
+use stella_keys::{KeyError, Signer};
+use stella_wire::oidc::{
+    Discovery, Jwk, Jwks, Jwt, JwtHeader, OidcError, RunnerToken, TokenAlgorithm,
+};
 use stella_wire::problem::Code;
 use stella_wire::{Request, Response};
 use zeroize::Zeroizing;
@@ -106,7 +109,9 @@ struct Configuration {
 /// The issuer.
 pub(crate) struct Issuer {
     url: String,
+    key: Arc<dyn Signer>,
     key_id: String,
+    algorithm: TokenAlgorithm,
     jwks: Vec<u8>,
     secret: Zeroizing<String>,
     subjects: Vec<SubjectPattern>,
@@ -117,16 +122,20 @@ impl Issuer {
     pub(crate) fn new(
         directory: &Path,
         url: &str,
-        key: &FileKey,
+        key: Arc<dyn Signer>,
         secret: &Zeroizing<String>,
     ) -> Result<Self, InstanceError> {
         let subjects = subjects(&directory.join(CONFIGURATION))?;
-        let key_id = hex::encode(&key.public_key().key_id()[..8]);
-        let jwk = Jwk::rs256(&key_id, key.public_key().spki())?;
+        let public = key.public_key();
+        let algorithm = TokenAlgorithm::of(public.kind()).ok_or(OidcError::KeyUnusable)?;
+        let key_id = hex::encode(&public.key_id()[..8]);
+        let jwk = Jwk::of(&key_id, public)?;
         Ok(Self {
             url: url.to_owned(),
             jwks: Jwks { keys: vec![jwk] }.to_bytes(),
+            key,
             key_id,
+            algorithm,
             secret: secret.clone(),
             subjects,
         })
@@ -152,7 +161,7 @@ impl Issuer {
             jwks_uri: format!("{}{JWKS_PATH}", self.url),
             response_types_supported: list(&["code"]),
             subject_types_supported: list(&["public"]),
-            id_token_signing_alg_values_supported: list(&["RS256"]),
+            id_token_signing_alg_values_supported: list(&[self.algorithm.name()]),
             code_challenge_methods_supported: list(&["S256"]),
             grant_types_supported: list(&["authorization_code"]),
             scopes_supported: list(&["openid", "email"]),
@@ -172,14 +181,13 @@ impl Issuer {
         &self,
         request: &Request,
         host: &str,
-        key: &FileKey,
         now: UnixTime,
     ) -> Result<Response, Problem> {
         require_host(request.headers(), request.uri(), host)?;
         self.require_secret(request.headers())?;
         let asked = parse_query(request.uri().query().unwrap_or_default())?;
         let value = self
-            .mint(key, now, &asked, None)
+            .mint(now, &asked, None)
             .map_err(|refusal| match refusal {
                 TokenRefusal::Key(error) => {
                     Problem::new(Code::Internal, "no token", "ISSUER_KEY_FAILED").because(error)
@@ -200,7 +208,6 @@ impl Issuer {
     /// Makes a token. `nonce` is echoed for interactive clients.
     pub(crate) fn mint(
         &self,
-        key: &FileKey,
         now: UnixTime,
         request: &TokenRequest,
         nonce: Option<&str>,
@@ -223,8 +230,10 @@ impl Issuer {
         if let Some(nonce) = nonce {
             claims.set("nonce", nonce);
         }
-        let signed = Jwt::to_be_signed(&JwtHeader::new("RS256", &self.key_id), &claims);
-        let token = Jwt::assemble(&signed, &key.sign(signed.as_bytes())?);
+        let header = JwtHeader::new(self.algorithm.name(), &self.key_id);
+        let signed = Jwt::to_be_signed(&header, &claims);
+        let signature = self.algorithm.signature(self.key.sign(signed.as_bytes())?);
+        let token = Jwt::assemble(&signed, &signature.ok_or(KeyError::WrongSignature)?);
         tracing::info!(target: "stella::audit", event = "token", subject, audience = request.audience, token_id);
         Ok(token)
     }

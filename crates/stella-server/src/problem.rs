@@ -49,6 +49,7 @@ impl Problem {
                 "QUORUM_NOT_REACHED",
                 5,
             ),
+            LogError::Signing(_) => ("the log cannot sign now; retry", "LOG_KEY_UNAVAILABLE", 5),
             LogError::Closed | LogError::Stopped { .. } => {
                 ("the log has stopped", "LOG_STOPPED", 10)
             }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use stella_bundle::time::UnixTime;
-use stella_keys::Signer;
 use stella_tlog::note::{KeyName, VerifierKeyError};
 use stella_tlog::tree::TreeSize;
 use stella_wire::oidc::DISCOVERY_PATH;
@@ -190,7 +189,7 @@ impl Sigstore {
             OwnIssuer::Offer => Some(Issuer::new(
                 directory,
                 instance.url(),
-                &instance.oidc,
+                Arc::clone(&instance.oidc),
                 &instance.secret,
             )?),
             OwnIssuer::Withhold => None,
@@ -201,8 +200,7 @@ impl Sigstore {
         let issuers = Issuers::load(directory, own, options.transport.as_ref())?;
         // 3. Both logs, recovered.
         let origin = KeyName::new(instance.origin())?;
-        let signer =
-            CheckpointSigner::text(origin, Arc::clone(&instance.rekor) as Arc<dyn Signer>)?;
+        let signer = CheckpointSigner::text(origin, Arc::clone(&instance.rekor))?;
         let log_id = signer.key().log_id();
         let rekor = open_log(
             &instance,
@@ -223,8 +221,7 @@ impl Sigstore {
                 },
             })?;
         let origin = KeyName::new(&format!("{}{}", instance.host(), ct::PREFIX))?;
-        let signer =
-            CheckpointSigner::tree_head(origin, Arc::clone(&instance.ct) as Arc<dyn Signer>)?;
+        let signer = CheckpointSigner::tree_head(origin, Arc::clone(&instance.ct))?;
         let ct = open_log(
             &instance,
             "ct",
@@ -342,7 +339,7 @@ impl Sigstore {
             let subject = request.subject.clone().unwrap_or_default();
             return Err(TokenRefusal::SubjectNotAllowed { subject });
         };
-        let token = issuer.mint(&services.instance.oidc, services.clock.now(), request, None)?;
+        let token = issuer.mint(services.clock.now(), request, None)?;
         services.metrics.tokens.add();
         Ok(token)
     }
@@ -412,14 +409,7 @@ impl Services {
                 rekor_words::ENTRIES_PATH => self.rekor.add(request).await,
                 tsa_words::TIMESTAMP_PATH => self.tsa.stamp(request),
                 authorization::EXCHANGE_PATH => {
-                    let key = &self.instance.oidc;
-                    authorization::exchange(
-                        self.issuer()?,
-                        &self.codes,
-                        request,
-                        key,
-                        self.clock.now(),
-                    )
+                    authorization::exchange(self.issuer()?, &self.codes, request, self.clock.now())
                 }
                 _ => Err(wrong_method(path, &Method::POST)),
             },
@@ -433,8 +423,8 @@ impl Services {
             DISCOVERY_PATH => Ok(self.issuer()?.discovery()),
             oidc::JWKS_PATH => Ok(self.issuer()?.keys()),
             oidc::TOKEN_PATH => {
-                let (host, key) = (self.instance.host(), &self.instance.oidc);
-                let answered = self.issuer()?.token(request, host, key, self.clock.now());
+                let host = self.instance.host();
+                let answered = self.issuer()?.token(request, host, self.clock.now());
                 answered.inspect(|_| self.metrics.tokens.add())
             }
             authorization::AUTHORIZE_PATH => {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use stella_bundle::asn1::Asn1Error;
 use stella_bundle::certificate::Certificate;
 use stella_bundle::entry::LogId;
-use stella_bundle::key::KeyDetails;
 use stella_bundle::signing_config::{
     self, ClientTrustConfig, Selection, Selector, Service, SigningConfig,
 };
@@ -16,7 +15,7 @@ use stella_bundle::trusted_root::{
     self, CertificateAuthority, CertificateChain, DistinguishedName, LogKey, RawCertificate,
     TimeRange, TransparencyLog, TrustedRoot,
 };
-use stella_keys::Signer as _;
+use stella_keys::Signer;
 use stella_wire::Response;
 use stella_wire::tsa::TIMESTAMP_PATH;
 
@@ -88,37 +87,29 @@ impl TrustFiles {
 fn trusted_root(instance: &Instance, rekor_log_id: [u8; 32]) -> TrustedRoot {
     let url = instance.url();
     let start = TimeRange::from_start(instance.created.floor_seconds());
-    let log = |base_url: String, key: &stella_keys::FileKey, details: KeyDetails, id: [u8; 32]| {
-        TransparencyLog {
-            base_url,
-            hash_algorithm: "SHA2_256".to_owned(),
-            public_key: LogKey {
-                raw_bytes: key.public_key().spki().to_vec(),
-                key_details: details.name().to_owned(),
-                valid_for: Some(start.clone()),
-            },
-            log_id: LogId {
-                key_id: id.to_vec(),
-            },
-            // sigstore-js takes a 4-byte id given here for the whole one, and then finds no log.
-            checkpoint_key_id: None,
-            operator: operator(instance),
-        }
+    let log = |base_url: String, key: &dyn Signer, id: [u8; 32]| TransparencyLog {
+        base_url,
+        hash_algorithm: "SHA2_256".to_owned(),
+        public_key: LogKey {
+            raw_bytes: key.public_key().spki().to_vec(),
+            key_details: key.details().name().to_owned(),
+            valid_for: Some(start.clone()),
+        },
+        log_id: LogId {
+            key_id: id.to_vec(),
+        },
+        // sigstore-js takes a 4-byte id given here for the whole one, and then finds no log.
+        checkpoint_key_id: None,
+        operator: operator(instance),
     };
-    let ct = &instance.ct;
+    let (rekor, ct) = (instance.rekor.as_ref(), instance.ct.as_ref());
     TrustedRoot {
         media_type: trusted_root::MEDIA_TYPE.to_owned(),
-        tlogs: vec![log(
-            url.to_owned(),
-            &instance.rekor,
-            KeyDetails::Ed25519,
-            rekor_log_id,
-        )],
+        tlogs: vec![log(url.to_owned(), rekor, rekor_log_id)],
         certificate_authorities: vec![authority(instance, &instance.intermediate, url.to_owned())],
         ctlogs: vec![log(
             format!("{url}{}", ct::PREFIX),
             ct,
-            KeyDetails::EcdsaP256Sha256,
             ct.public_key().key_id(),
         )],
         timestamp_authorities: vec![authority(

@@ -5,15 +5,10 @@
 mod world;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use stella_bundle::key::KeyDetails;
 use stella_bundle::time::UnixTime;
-use stella_keys::EphemeralKey;
-use stella_server::{
-    Description, HeldKey, HeldKeys, InitOptions, InstanceError, OpenError, Options, Sigstore,
-};
+use stella_server::{Description, InitOptions, InstanceError, OpenError, Options, Sigstore};
 use world::{START, StillClock, URL};
 
 fn init(directory: &Path, url: &str) -> Result<(), InstanceError> {
@@ -69,87 +64,6 @@ async fn an_instance_has_one_holder_at_a_time() {
     tokio::task::yield_now().await;
     drop(holder);
     assert_eq!(waiting.await.unwrap(), Ok(()));
-}
-
-fn held(name: &str, details: KeyDetails) -> HeldKey {
-    HeldKey {
-        reference: format!("pkcs11:object={name}"),
-        signer: Arc::new(EphemeralKey::generate(details).unwrap()),
-    }
-}
-
-#[tokio::test]
-async fn a_key_that_is_kept_elsewhere_is_named_and_never_written() {
-    let directory = tempfile::tempdir().unwrap();
-    let directory = directory.path();
-    let options = InitOptions {
-        url: URL.parse().unwrap(),
-        now: UnixTime::from_millis(START),
-    };
-    let keys = HeldKeys {
-        ca: Some(held("ca", KeyDetails::EcdsaP384Sha384)),
-        tsa: Some(held("tsa", KeyDetails::EcdsaP256Sha256)),
-    };
-    Sigstore::init_with(directory, &options, &keys).unwrap();
-    let recorded = Description::read(directory).unwrap().keys;
-    assert_eq!(recorded, keys.references());
-    // Neither these keys nor the roots' above them, which would be the way around a device.
-    let names = std::fs::read_dir(directory.join("keys")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.collect();
-    names.sort();
-    assert_eq!(names, ["ct.pem", "oidc.pem", "rekor.pem"]);
-
-    let open = |keys: HeldKeys| {
-        let clock = StillClock::new();
-        Sigstore::open(
-            directory,
-            Options {
-                clock,
-                keys,
-                ..Options::default()
-            },
-        )
-    };
-    drop(open(keys.clone()).await.unwrap());
-    let refused = async |ca, tsa| match open(HeldKeys { ca, tsa }).await {
-        Err(OpenError::Instance(error)) => error,
-        other => panic!("{:?}", other.map(|_| ())),
-    };
-    let reference = || "pkcs11:object=tsa".to_owned();
-    let elsewhere = InstanceError::KeyElsewhere {
-        reference: reference(),
-    };
-    assert_eq!(refused(keys.ca.clone(), None).await, elsewhere);
-    let other = held("tsa", KeyDetails::EcdsaP256Sha256);
-    let mismatch = InstanceError::KeyMismatch {
-        reference: reference(),
-    };
-    assert_eq!(refused(keys.ca.clone(), Some(other)).await, mismatch);
-    // Whoever only reads needs none of them.
-    assert!(stella_server::fsck_instance(directory).is_ok());
-}
-
-#[test]
-fn an_authority_signs_with_what_every_client_verifies() {
-    let directory = tempfile::tempdir().unwrap();
-    let options = InitOptions {
-        url: URL.parse().unwrap(),
-        now: UnixTime::from_millis(START),
-    };
-    for found in [KeyDetails::Ed25519, KeyDetails::RsaPkcs1v15_2048Sha256] {
-        let keys = HeldKeys {
-            ca: Some(held("ca", found)),
-            tsa: None,
-        };
-        let reference = "pkcs11:object=ca".to_owned();
-        let refused = Sigstore::init_with(directory.path(), &options, &keys);
-        assert_eq!(
-            refused,
-            Err(InstanceError::KeyUnsuitable { reference, found })
-        );
-    }
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]

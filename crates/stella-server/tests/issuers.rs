@@ -34,7 +34,7 @@ impl Stranger {
 
     fn jwks(&self, key_id: &str) -> Vec<u8> {
         Jwks {
-            keys: vec![Jwk::rs256(key_id, self.0.public_key().spki()).unwrap()],
+            keys: vec![Jwk::of(key_id, self.0.public_key()).unwrap()],
         }
         .to_bytes()
     }

@@ -9,10 +9,12 @@ use std::process::Command;
 
 use http::Method;
 use stella_bundle::digest::DigestAlgorithm;
+use stella_bundle::key::KeyDetails;
 use stella_bundle::pem;
 use stella_keys::EphemeralKey;
+use stella_server::{HeldKeys, KeyPurpose};
 use stella_wire::tsa::{Certificates, QUERY, TimestampRequest};
-use world::{P256, START, World};
+use world::{P256, START, World, held};
 
 /// Runs `openssl` in a folder and returns whether it succeeded with all that it printed; none when it is not installed.
 fn openssl(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
@@ -75,7 +77,13 @@ async fn openssl_accepts_the_chain_and_reads_the_sct() {
 
 #[tokio::test]
 async fn openssl_accepts_timestamps_with_and_without_certificate() {
-    let world = World::new().await;
+    for details in [P256, KeyDetails::EcdsaP384Sha384] {
+        let keys = HeldKeys::from([(KeyPurpose::Tsa, held("tsa", details))]);
+        openssl_accepts_timestamps(&World::with_keys(keys).await).await;
+    }
+}
+
+async fn openssl_accepts_timestamps(world: &World) {
     let folder = world.directory.path();
     let chain = world.get("/api/v1/timestamp/certchain").await;
     std::fs::write(folder.join("chain.pem"), chain.body()).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! A [`Jwt`] is read here and not believed: whose signature counts is decided by `stella_server::issuers`.
 
+mod algorithm;
 mod jwk;
 mod token;
 
@@ -9,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::algorithm::TokenAlgorithm;
 pub use self::jwk::{Jwk, Jwks};
 pub use self::token::{Claims, Jwt, JwtHeader};
 
@@ -45,9 +47,9 @@ pub enum OidcError {
     /// The header is not a JSON object with `alg`, within the bounds.
     #[error("the token's header is not a small JSON object with \"alg\"")]
     HeaderMalformed,
-    /// A key is not usable RSA in SubjectPublicKeyInfo form.
-    #[error("the key is not an RSA public key")]
-    KeyMalformed,
+    /// A key is none that signs tokens here.
+    #[error("the key is neither RSA nor ECDSA on P-256 or P-384")]
+    KeyUnusable,
     /// A part is not base64url without padding.
     #[error("a part of the token is not base64url")]
     NotBase64,
@@ -87,7 +89,7 @@ pub struct Discovery {
     /// `public`.
     #[serde(default)]
     pub subject_types_supported: Vec<String>,
-    /// `RS256` first: cosign reads no other.
+    /// The algorithms of the issuer's keys, such as `RS256`.
     #[serde(default)]
     pub id_token_signing_alg_values_supported: Vec<String>,
     /// `S256`: interactive clients refuse an issuer without it.

@@ -3,8 +3,10 @@
 mod surroundings;
 
 use std::env;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use stella_attest::file;
 use stella_bundle::key::PublicKey;
@@ -40,6 +42,20 @@ pub(crate) struct PassphraseFlags {
     /// STELLA_KEY_PASSPHRASE or COSIGN_PASSWORD, else it is asked for
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+
+    #[arg(skip)]
+    said: Said,
+}
+
+/// What a passphrase file said, once it was read: a pipe says it once, and a command may open several keys.
+#[derive(Clone, Default)]
+struct Said(Arc<OnceLock<Zeroizing<String>>>);
+
+impl fmt::Debug for Said {
+    /// Prints no passphrase.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Said").finish_non_exhaustive()
+    }
 }
 
 /// Whether a signature is for a log: some keys sign in another way then.
@@ -53,9 +69,10 @@ pub(crate) enum For {
 
 impl PassphraseFlags {
     /// Returns what `--passphrase-file FILE` says.
-    pub(crate) const fn of_file(path: PathBuf) -> Self {
+    pub(crate) fn of_file(path: PathBuf) -> Self {
         Self {
             passphrase_file: Some(path),
+            said: Said::default(),
         }
     }
 
@@ -205,17 +222,21 @@ impl PassphraseFlags {
 
     /// Returns the passphrase of a flag or of the environment.
     fn given(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        if let Some(path) = &self.passphrase_file {
-            let bytes = file::read(path, MAX_PASSPHRASE);
-            let bytes = Zeroizing::new(bytes.map_err(|error| Failure::io("read", path, &error))?);
-            let text = std::str::from_utf8(&bytes).map_err(|_| {
-                Failure::usage(format!("the passphrase in {} is not UTF-8", path.display()))
-            })?;
-            let text = text.strip_suffix('\n').unwrap_or(text);
-            return Ok(Some(Zeroizing::new(text.to_owned())));
+        let Some(path) = &self.passphrase_file else {
+            let found = VARIABLES.iter().find_map(|name| env::var(name).ok());
+            return Ok(found.map(Zeroizing::new));
+        };
+        if let Some(said) = self.said.0.get() {
+            return Ok(Some(said.clone()));
         }
-        let found = VARIABLES.iter().find_map(|name| env::var(name).ok());
-        Ok(found.map(Zeroizing::new))
+        let bytes = file::read(path, MAX_PASSPHRASE);
+        let bytes = Zeroizing::new(bytes.map_err(|error| Failure::io("read", path, &error))?);
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            Failure::usage(format!("the passphrase in {} is not UTF-8", path.display()))
+        })?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let said = self.said.0.get_or_init(|| Zeroizing::new(text.to_owned()));
+        Ok(Some(said.clone()))
     }
 }
 

@@ -12,17 +12,18 @@ use stella_client::network::{Network, NetworkOptions};
 use stella_client::oidc::github::RunnerEndpoint;
 use stella_keys::KeyError;
 use stella_server::listen::Offered;
+use stella_server::log::LogError;
 use stella_server::{
-    Clock as _, Description, HeldKey, HeldKeys, InitOptions, InstanceError, KeyReferences,
-    OpenError, Options, OwnIssuer, OwnRegistry, Sigstore, SystemClock, TOKEN_PATH, TokenRefusal,
-    TokenRequest,
+    Clock as _, Description, HeldKey, HeldKeys, InitOptions, InstanceError, KeyPurpose,
+    KeyReferences, OpenError, Options, OwnIssuer, OwnRegistry, Sigstore, SystemClock, TOKEN_PATH,
+    TokenRefusal, TokenRequest,
 };
 use stella_wire::transport::Transport;
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
-use crate::key::{For, PassphraseFlags};
+use crate::key::{self, For, PassphraseFlags};
 use crate::trust::{TrustKind, TrustMaterial};
 
 /// What the instance believes, and serves.
@@ -207,17 +208,16 @@ pub(crate) fn hold(
     references: &KeyReferences,
     passphrase: &PassphraseFlags,
 ) -> Result<HeldKeys, Failure> {
-    let open = |reference: &String| {
-        let signer = passphrase.open(reference, For::Log)?;
-        Ok::<_, Failure>(HeldKey {
+    let open = |(purpose, reference): (&KeyPurpose, &String)| {
+        // Of what these keys sign nothing is logged itself: Ed25519 signs the message.
+        let signer = passphrase.open(reference, For::ItselfAlone)?;
+        let held = HeldKey {
             reference: reference.clone(),
             signer: Arc::from(signer),
-        })
+        };
+        Ok((*purpose, held))
     };
-    Ok(HeldKeys {
-        ca: references.ca.as_ref().map(open).transpose()?,
-        tsa: references.tsa.as_ref().map(open).transpose()?,
-    })
+    references.iter().map(open).collect()
 }
 
 /// Opens the instance in this process.
@@ -261,7 +261,7 @@ fn token_failure(refusal: &TokenRefusal) -> Failure {
         TokenRefusal::ClaimReserved { .. } | TokenRefusal::ValueUnusable { .. } => {
             Failure::usage(message).hint(exit::TOKEN_REQUEST_HINT)
         }
-        TokenRefusal::Key(_) => Failure::new(exit::KEY, message),
+        TokenRefusal::Key(error) => key::failure(error),
         _ => Failure::new(exit::ACCESS, message).hint(exit::SUBJECT_HINT),
     }
 }
@@ -300,13 +300,17 @@ pub(crate) fn instance_failure(error: InstanceError) -> Failure {
     Failure::usage(message).hint(hint)
 }
 
-/// Says what to do about a key file.
+/// Says what to do about a key of an instance.
 fn key_failure(error: &KeyError) -> Failure {
     match error {
         KeyError::Permissions { path, .. } => Failure::usage(error.to_string()).hint(format!(
             "take it from the others: chmod 600 {}",
             path.display()
         )),
+        KeyError::Device { .. }
+        | KeyError::Helper { .. }
+        | KeyError::Plugin { .. }
+        | KeyError::Service { .. } => key::failure(error),
         _ => Failure::new(exit::INTERNAL, error.to_string()),
     }
 }
@@ -315,7 +319,11 @@ fn key_failure(error: &KeyError) -> Failure {
 pub(crate) fn open_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Instance(error) => instance_failure(error),
-        OpenError::Key(error) => key_failure(&error),
+        OpenError::Key(error)
+        | OpenError::Log {
+            error: LogError::Signing(error),
+            ..
+        } => key_failure(&error),
         OpenError::Configuration(error) => Failure::usage(error.to_string())
             .hint("correct issuers.yaml in the instance's directory, or take it away"),
         OpenError::Log { .. } => Failure::new(exit::INTERNAL, error.to_string())

@@ -48,17 +48,18 @@ fn each_failure_of_a_device_has_its_code_and_nothing_is_written() {
     let Some((desk, faulty)) = desk() else {
         return;
     };
-    let rows: [(&str, i32, usize, &[&str]); 13] = [
+    let rows: [(&str, i32, usize, &[&str]); 14] = [
         ("gone", 40, 1, &["the device failed", "DeviceRemoved"]),
         ("odd", 40, 1, &["the device failed", "63 bytes"]),
         ("crash", 40, 1, &["the module ended the process"]),
         ("wrong", 40, 1, &["its own public half does not verify"]),
         (
-            "always-authenticate",
+            "always-at-once",
             40,
             1,
             &["asks for the PIN before each signature"],
         ),
+        ("always-pin-incorrect", 41, 1, &["the PIN is wrong"]),
         ("not-for-signing", 40, 1, &["not for signing"]),
         (
             "pin-incorrect",
@@ -114,8 +115,15 @@ fn a_device_that_is_taken_away_between_files_leaves_no_bundle_of_any() {
     run(&desk, &faulty, "removed", &arguments).ended(40);
     let is_written = |file| desk.path(&format!("{file}.sigstore.json")).exists();
     assert!(!files.clone().any(is_written));
-    run(&desk, &faulty, "", &arguments).ended(0);
-    assert!({ files }.all(is_written));
+    // One that asks for the PIN before each signature is no failure.
+    for fault in ["", "always-asks"] {
+        run(&desk, &faulty, fault, &arguments).ended(0);
+        for file in files.clone() {
+            assert!(is_written(file), "{fault}");
+            std::fs::remove_file(desk.path(&format!("{file}.sigstore.json"))).unwrap();
+        }
+    }
+    assert_eq!((faulty.asked("login"), faulty.asked("again")), (1, 8));
 }
 
 #[test]

@@ -61,15 +61,10 @@ const SIGNINGS: [(Client, Form); 5] = [
 
 #[test]
 fn every_client_verifies_what_every_other_signs_and_refuses_what_is_not_so() {
-    let Some(world) = World::prepared() else {
+    let Some(world) = World::prepared("foreign", &[]) else {
         return;
     };
-    let other = world.path("other.bin");
-    fs::write(
-        &other,
-        changed_by_one_byte(&fs::read(world.artifact()).unwrap()),
-    )
-    .unwrap();
+    let other = world.other();
     for (signer, form) in SIGNINGS {
         let bundle = world.sign(signer, form);
         let identity = world.identity(&bundle);
@@ -107,6 +102,40 @@ fn every_client_verifies_what_every_other_signs_and_refuses_what_is_not_so() {
     }
 }
 
+#[test]
+fn every_client_verifies_by_an_instance_whose_keys_are_kept_elsewhere() {
+    // What the own keys of an instance are not: every key is one of ECDSA.
+    let keys = [
+        ("ca", "ecdsa-p384"),
+        ("ct", "ecdsa-p256"),
+        ("log", "ecdsa-p256"),
+        ("oidc", "ecdsa-p256"),
+        ("tsa", "ecdsa-p384"),
+    ];
+    let Some(world) = World::prepared("foreign-held", &keys) else {
+        return;
+    };
+    let other = world.other();
+    for (signer, form) in [
+        (Client::Javascript, Form::Message),
+        (Client::Python, Form::Message),
+        (Client::Stella, Form::Statement),
+    ] {
+        let bundle = world.sign(signer, form);
+        let identity = world.identity(&bundle);
+        for verifier in CLIENTS {
+            for (artifact, expected) in [
+                (world.artifact(), Answer::Accepted),
+                (other.clone(), Answer::Refused),
+            ] {
+                let said = world.verify(verifier, &bundle, &artifact, &identity, &world.url);
+                assert_eq!(said, expected, "{signer:?}, verified by {verifier:?}");
+            }
+        }
+        eprintln!("foreign: {signer:?} verified by {CLIENTS:?}: keys kept elsewhere");
+    }
+}
+
 /// A private instance that serves, a folder to work in, and where the clients are.
 struct World {
     /// The drivers of the clients.
@@ -122,8 +151,9 @@ struct World {
 }
 
 impl World {
-    /// Starts the instance, or says why the test is skipped.
-    fn prepared() -> Option<Self> {
+    /// Starts an instance in a folder of its own, with these keys of its own or kept elsewhere, or says why the test is
+    /// skipped.
+    fn prepared(name: &str, keys: &[(&str, &str)]) -> Option<Self> {
         let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let clients = temporary.parent().unwrap().join("foreign");
         let wanted = std::env::var("STELLA_FOREIGN").unwrap_or_default();
@@ -141,7 +171,7 @@ impl World {
             "STELLA_FOREIGN=1, but nothing is installed: cargo xtask foreign --prepare"
         );
 
-        let folder = temporary.join("foreign");
+        let folder = temporary.join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("artifact.bin"), b"what the verdict is about\n").unwrap();
@@ -151,6 +181,12 @@ impl World {
         serve
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--dir"])
             .arg(folder.join("instance"));
+        for (purpose, algorithm) in keys {
+            let mut generate = stella(&folder);
+            generate.args(["key", "generate", "--algorithm", algorithm]);
+            succeed(generate.args(["--output", purpose, "--insecure-no-passphrase"]));
+            serve.args([format!("--{purpose}-key"), format!("{purpose}.key")]);
+        }
         let log = fs::File::create(folder.join("serve.log")).unwrap();
         serve
             .stdin(Stdio::null())
@@ -349,6 +385,14 @@ impl World {
 
     fn artifact(&self) -> PathBuf {
         self.path("artifact.bin")
+    }
+
+    /// Writes the artifact with one byte changed.
+    fn other(&self) -> PathBuf {
+        let other = self.path("other.bin");
+        let artifact = fs::read(self.artifact()).unwrap();
+        fs::write(&other, changed_by_one_byte(&artifact)).unwrap();
+        other
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -182,20 +182,47 @@ fn refused_start(desk: &Desk, more: &[&str]) -> desk::Said {
 fn an_instance_signs_with_keys_that_are_kept_elsewhere() {
     let mut desk = Desk::new();
     desk.write("passphrase", "open-sesame-77");
+    let made = ["key", "generate", "--algorithm", "ecdsa-p384", "--output"];
+    desk.run(
+        made.iter()
+            .chain(&["ca", "--passphrase-file", "passphrase"]),
+    )
+    .ended(0);
     for (name, kind) in [
-        ("ca", "ecdsa-p384"),
+        ("ct", "ecdsa-p256"),
+        ("log", "ed25519"),
+        ("oidc", "ecdsa-p384"),
         ("tsa", "ecdsa-p256"),
-        ("no", "ed25519"),
     ] {
-        let made = ["key", "generate", "--algorithm", kind, "--output", name];
-        desk.run(made.iter().chain(&["--passphrase-file", "passphrase"]))
-            .ended(0);
+        desk.key(name, kind);
     }
     let address = desk.url.trim_start_matches("http://").to_owned();
     let listen = ["--listen", &address, "--passphrase-file", "passphrase"];
-    let unsuitable = [&["--ca-key", "no.key"], &listen[..]].concat();
-    let said = refused_start(&desk, &unsuitable).ended(40);
-    says(&said.err, &["no.key", "P-256 or P-384"]);
+    for (flag, key, words) in [
+        (
+            "--ca-key",
+            "log.key",
+            "the certificate authority signs with ECDSA on P-256 or P-384",
+        ),
+        ("--ct-key", "ca.key", "the CT log signs with ECDSA on P-256"),
+        (
+            "--log-key",
+            "ca.key",
+            "the Rekor log signs with Ed25519 or ECDSA on P-256",
+        ),
+        ("--oidc-key", "log.key", "the own issuer signs with RSA"),
+    ] {
+        let unsuitable = [&[flag, key], &listen[..]].concat();
+        let said = refused_start(&desk, &unsuitable).ended(40);
+        says(&said.err, &[key, words]);
+    }
+    // Both keys are behind the passphrase, and a pipe says it once.
+    let both = format!(
+        "{} serve --dir sigstore --listen {address} --ca-key ca.key --log-key ca.key --passphrase-file <(cat passphrase)",
+        desk::STELLA
+    );
+    let said = finish(&mut desk.wrapped("bash", ["-c", &both])).ended(40);
+    says(&said.err, &["the Rekor log signs with"]);
     let absent = [&["--ca-key", "absent.key"], &listen[..]].concat();
     refused_start(&desk, &absent).ended(43);
     assert!(
@@ -204,7 +231,9 @@ fn an_instance_signs_with_keys_that_are_kept_elsewhere() {
     );
 
     // 1. What it signs verifies as ever, also when it is gone.
-    let keys = ["--ca-key", "ca.key", "--tsa-key", "tsa.key"];
+    let keys = ["--ca-key", "ca.key", "--ct-key", "ct.key"];
+    let more = ["--log-key", "log.key", "--oidc-key", "oidc.key"];
+    let keys = [&keys[..], &more, &["--tsa-key", "tsa.key"]].concat();
     desk.serve_with(&[&keys, &listen[2..]].concat());
     let url = desk.url.clone();
     desk.run(["trust", "use", &url]).ended(0);
@@ -212,9 +241,12 @@ fn an_instance_signs_with_keys_that_are_kept_elsewhere() {
     desk.sign(&artifact, &[]);
     desk.stop();
     desk.verify(&artifact, &["--offline"]).ended(0);
-    for name in ["root", "intermediate", "tsa-root", "tsa"] {
-        assert!(!desk.path(&format!("sigstore/keys/{name}.pem")).exists());
-    }
+    let kept = std::fs::read_dir(desk.path("sigstore/keys")).unwrap();
+    let has_secret = |entry: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        text.contains("PRIVATE")
+    };
+    assert!(!{ kept }.any(has_secret));
 
     // 2. The keys are named once, and opened at each start; a process that signs by itself opens them too.
     let secret = ["--passphrase-file", "passphrase"];
@@ -240,14 +272,22 @@ fn an_instance_signs_with_keys_that_are_kept_elsewhere() {
 
     // 3. Another key, or none, and it does not start.
     let said = refused_start(&desk, &["--ca-key", "tsa.key"]).ended(2);
-    says(&said.err, &["was made with the key", "ca.key"]);
+    says(
+        &said.err,
+        &["certificate authority was made with the key", "ca.key"],
+    );
     refused_start(&desk, &["--listen", &address]).ended(41);
-    std::fs::rename(desk.path("ca.key"), desk.path("kept.key")).unwrap();
-    refused_start(&desk, &listen).ended(43);
-    std::fs::copy(desk.path("tsa.key"), desk.path("ca.key")).unwrap();
-    let said = refused_start(&desk, &listen).ended(40);
-    says(&said.err, &["now another key"]);
-    std::fs::rename(desk.path("kept.key"), desk.path("ca.key")).unwrap();
+    for name in ["ca.key", "ct.key", "log.key", "oidc.key", "tsa.key"] {
+        std::fs::rename(desk.path(name), desk.path("kept.key")).unwrap();
+        let said = refused_start(&desk, &listen).ended(43);
+        says(&said.err, &[name]);
+        desk.key("other", "ecdsa-p256");
+        std::fs::rename(desk.path("other.key"), desk.path(name)).unwrap();
+        std::fs::remove_file(desk.path("other.pub")).unwrap();
+        let said = refused_start(&desk, &listen).ended(40);
+        says(&said.err, &[name, "now another key"]);
+        std::fs::rename(desk.path("kept.key"), desk.path(name)).unwrap();
+    }
     desk.serve_with(&secret);
 }
 

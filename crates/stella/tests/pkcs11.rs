@@ -279,49 +279,59 @@ impl Drop for Server {
 }
 
 #[test]
-fn a_certificate_authorities_key_stays_in_its_device() {
+fn the_keys_of_an_instance_stay_in_their_device() {
     let Some(vault) = Vault::open() else {
         return;
     };
+    let module = vault.module;
+    for (kind, label, id) in [("EC:edwards25519", "log", "21"), ("rsa:3072", "oidc", "22")] {
+        let generate = format!(
+            "--module {module} --login --pin {PIN} --keypairgen --key-type {kind} --label {label} --id {id}"
+        );
+        vault.tool("pkcs11-tool", &generate);
+    }
     let address = vault.desk.url.trim_start_matches("http://").to_owned();
-    let serve = [
-        "serve",
-        "--dir",
-        "sigstore",
-        "--listen",
-        &address,
-        "--ca-key",
-        KEY,
-        "--tsa-key",
-        KEY,
-    ];
-    // 1. Made and served with the key; the PIN is the environment's.
-    let mut command = vault.command(&serve);
-    command.env("STELLA_PKCS11_PIN", PIN).stderr(Stdio::piped());
-    let mut server = Server(command.spawn().unwrap());
-    let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    assert!(first.starts_with("serving "), "{first}");
-    std::thread::spawn(move || lines.for_each(drop));
+    let serve = ["serve", "--dir", "sigstore", "--listen", &address];
+    let keys = ["--ca-key", KEY, "--ct-key", KEY, "--tsa-key", KEY];
+    let log = ["--log-key", "pkcs11:token=vault;object=log"];
+    let oidc = ["--oidc-key", "pkcs11:token=vault;object=oidc"];
+    let serve = [&serve[..], &keys, &log, &oidc].concat();
+    // 1. Made and served with the keys, and served again; the PIN is the environment's.
     let desk = &vault.desk;
-    desk.run(["trust", "use", &desk.url]).ended(0);
-    let artifact = format!("sha256:{}", "ab".repeat(32));
-    desk.sign(&artifact, &[]);
-    let id = server.0.id().to_string();
-    Command::new("kill").args(["-TERM", &id]).status().unwrap();
-    assert!(server.0.wait().unwrap().success());
-    // 2. Verified without it; its name is recorded, and no secret.
-    desk.verify(&artifact, &["--offline"]).ended(0);
+    let artifacts = ["ab", "cd"].map(|byte| format!("sha256:{}", byte.repeat(32)));
+    for artifact in &artifacts {
+        let mut command = vault.command(&serve);
+        command.env("STELLA_PKCS11_PIN", PIN).stderr(Stdio::piped());
+        let mut server = Server(command.spawn().unwrap());
+        let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        assert!(first.starts_with("serving "), "{first}");
+        std::thread::spawn(move || lines.for_each(drop));
+        desk.run(["trust", "use", &desk.url]).ended(0);
+        desk.sign(artifact, &[]);
+        let id = server.0.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(server.0.wait().unwrap().success());
+    }
+    // 2. Verified without the device; the keys' names are recorded, and no secret.
+    for artifact in &artifacts {
+        desk.verify(artifact, &["--offline"]).ended(0);
+    }
+    desk.run(["log", "fsck", "--dir", "sigstore"]).ended(0);
     let recorded = std::fs::read_to_string(desk.path("sigstore/instance.json")).unwrap();
     assert!(
         recorded.contains(KEY) && !recorded.contains(PIN),
         "{recorded}"
     );
-    assert!(!desk.path("sigstore/keys/root.pem").exists());
+    let mut kept: Vec<String> = std::fs::read_dir(desk.path("sigstore/keys"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["ct.pub", "oidc.pub", "rekor.pub"]);
     // 3. A wrong PIN, none, or a key that is gone: it does not start.
     vault.run("99999", &serve).ended(41);
     desk::finish(&mut vault.command(&serve)).ended(41);
-    let module = vault.module;
     let gone =
         format!("--module {module} --login --pin {PIN} --delete-object --type privkey --label org");
     vault.tool("pkcs11-tool", &gone);

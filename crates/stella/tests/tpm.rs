@@ -28,11 +28,14 @@ const TOOLS: [&str; 5] = [
     "openssl",
 ];
 
-/// The kinds of key that a TPM has, as tpm2-pkcs11 and stella call them.
-const KINDS: [(&str, &str); 3] = [
+/// The kinds of key that a TPM has, as tpm2-pkcs11 and stella call them; those that ask for the PIN before each signature
+/// besides.
+const KINDS: [(&str, &str); 5] = [
     ("ecc256", "ecdsa-p256"),
     ("ecc384", "ecdsa-p384"),
-    ("rsa2048", "rsa-2048"),
+    ("rsa3072", "rsa-3072"),
+    ("asking-ecc256", "ecdsa-p256"),
+    ("asking-rsa3072", "rsa-3072"),
 ];
 
 /// Starts a TPM and its resource manager on a bus of its own, makes a key of each kind, and signs with each by the commands in
@@ -56,7 +59,9 @@ tpm2_ptool init > ptool.log 2>&1 || { cat ptool.log manager.log >&2; exit 77; }
 set -e
 tpm2_ptool addtoken --pid=1 --label=tpm --sopin=5678 --userpin=1234 >> ptool.log 2>&1
 for kind in $KINDS; do
-    tpm2_ptool addkey --algorithm=$kind --label=tpm --key-label=$kind --userpin=1234 >> ptool.log 2>&1
+    asking=
+    case $kind in asking-*) asking=--attr-always-authenticate;; esac
+    tpm2_ptool addkey --algorithm=${kind#asking-} $asking --label=tpm --key-label=$kind --userpin=1234 >> ptool.log 2>&1
     . ./$kind.sh
 done
 code=0
@@ -82,10 +87,10 @@ fn keys_in_a_tpm_sign_and_openssl_verifies() {
     matrix::lay(&desk);
     desk.write("state/.keep", "");
     desk.write("store/.keep", "");
-    for (kind, algorithm) in KINDS {
+    for (kind, _) in KINDS {
         let key = format!("pkcs11:token=tpm;object={kind}");
         let mut script = String::new();
-        matrix::sign(algorithm, &key, |arguments| {
+        matrix::sign(kind, &key, |arguments| {
             let quoted = arguments.iter().map(|each| format!(" '{each}'"));
             script += &format!("\"$STELLA\"{}\n", quoted.collect::<String>());
         });
@@ -111,8 +116,8 @@ fn keys_in_a_tpm_sign_and_openssl_verifies() {
         return;
     }
     assert_eq!(said.code, 0, "{said:?}");
-    for (_, algorithm) in KINDS {
-        matrix::is_verified(&desk, algorithm, algorithm);
+    for (kind, algorithm) in KINDS {
+        matrix::is_verified(&desk, algorithm, kind);
     }
     says(&said.err, &["the PIN is wrong"]);
 }

@@ -1,7 +1,7 @@
 //! RFC 3161 timestamps to be signed: TSTInfo, the signed attributes over it, the token and the answer around it.
 //!
 //! The profile is the one that every released client accepts: whole seconds, issuer and serial number as signer
-//! identifier, ESSCertIDv2, SHA-256, accuracy one second. Whether a request is granted is decided by `stella_server::tsa`.
+//! identifier, ESSCertIDv2, the key's own hash, accuracy one second. Whether a request is granted is decided by `stella_server::tsa`.
 
 use const_oid::ObjectIdentifier;
 
@@ -56,6 +56,7 @@ pub struct TimestampTemplate {
     info: Vec<u8>,
     attributes: Vec<u8>,
     signer: Vec<u8>,
+    hash: DigestAlgorithm,
     algorithm: Vec<u8>,
 }
 
@@ -71,11 +72,15 @@ impl TimestampTemplate {
     ) -> Result<Self, IssueError> {
         let content = info.to_der();
         let signer = issuer_and_serial(certificate).map_err(IssueError::CertificateMalformed)?;
-        let attributes = signed_attributes(&content, info.time, certificate);
+        // spec: RFC 5652 §5.4: the signed attributes are hashed as the content is, so that is the signature's hash.
+        let hash = details.hash();
+        let hash = hash.ok_or(IssueError::UnsupportedSignature(details))?;
+        let attributes = signed_attributes(&content, hash, info.time, certificate);
         Ok(Self {
             info: content,
             attributes,
             signer,
+            hash,
             algorithm: signature_algorithm(details)?,
         })
     }
@@ -89,7 +94,7 @@ impl TimestampTemplate {
     /// Returns the token (ContentInfo with SignedData), with the certificates to send along, each in DER.
     #[must_use]
     pub fn assemble(&self, signature: &[u8], certificates: &[Vec<u8>]) -> Vec<u8> {
-        let sha256 = asn1::sequence(&[&asn1::oid(&digest_oid(DigestAlgorithm::Sha256))]);
+        let hash = asn1::sequence(&[&asn1::oid(&digest_oid(self.hash))]);
         let content = asn1::explicit(0, &asn1::octet_string(&self.info));
         // spec: RFC 5652 §5.3: [0] IMPLICIT inside, SET when signed: only the tag differs.
         let mut attributes = self.attributes.clone();
@@ -99,7 +104,7 @@ impl TimestampTemplate {
         let signer = asn1::sequence(&[
             &asn1::small(1),
             &self.signer,
-            &sha256,
+            &hash,
             &attributes,
             &self.algorithm,
             &asn1::octet_string(signature),
@@ -114,7 +119,7 @@ impl TimestampTemplate {
         };
         let signed_data = asn1::sequence(&[
             &asn1::small(3),
-            &asn1::set_of(vec![sha256.clone()]),
+            &asn1::set_of(vec![hash.clone()]),
             &asn1::sequence(&[&asn1::oid(&TST_INFO), &content]),
             &certificates,
             &asn1::set_of(vec![signer]),
@@ -171,11 +176,16 @@ pub fn message_imprint(algorithm: DigestAlgorithm, digest: &[u8]) -> Vec<u8> {
 }
 
 /// contentType, messageDigest, signingTime and signingCertificateV2 (RFC 5652 §11, RFC 5035 §3).
-fn signed_attributes(content: &[u8], time: UnixTime, certificate: &[u8]) -> Vec<u8> {
+fn signed_attributes(
+    content: &[u8],
+    hash: DigestAlgorithm,
+    time: UnixTime,
+    certificate: &[u8],
+) -> Vec<u8> {
     let attribute = |kind: &ObjectIdentifier, value: Vec<u8>| {
         asn1::sequence(&[&asn1::oid(kind), &asn1::set_of(vec![value])])
     };
-    let digest = DigestAlgorithm::Sha256.digest(content);
+    let digest = hash.digest(content);
     let hash_of_certificate = DigestAlgorithm::Sha256.digest(certificate);
     // spec: RFC 5035 §4: SHA-256 is the default and is left out.
     let ess_cert_id = asn1::sequence(&[&asn1::octet_string(hash_of_certificate.bytes())]);

@@ -46,7 +46,8 @@ impl Faulty {
         ]
     }
 
-    /// Counts the lines of what the module was asked: `login 0`, or `sign` and the number of the object.
+    /// Counts the lines of what the module was asked: `login 0`, `again 0` for one
+    /// signature, or `sign` and the number of the object.
     pub(crate) fn asked(&self, what: &str) -> usize {
         let log = fs::read_to_string(self.log()).unwrap();
         log.lines().filter(|line| line.starts_with(what)).count()

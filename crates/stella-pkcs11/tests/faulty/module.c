@@ -1,5 +1,6 @@
 /* A PKCS#11 module with a token "faulty" and two P-256 keys, "key" and "spare", which fails as FAULT says. Every login and every
- * signature of either key is a line of the file FAULT_LOG. Only "key" fails.
+ * signature of either key is a line of the file FAULT_LOG. Only "key" fails. With faults that begin with "always" it asks for
+ * the PIN before each signature, as keys with CKA_ALWAYS_AUTHENTICATE do; "always-asks" is no failure.
  *
  * The secret of both keys is 1 and so is every nonce: a signature is (r, digest + r) with r the generator's x. That is as good a
  * signature as any other, and no secret at all.
@@ -13,12 +14,12 @@ typedef unsigned long ulong;
 typedef unsigned char byte;
 
 enum { OK = 0, DEVICE_REMOVED = 0x32, ATTRIBUTE_TYPE_INVALID = 0x12, PIN_INCORRECT = 0xa0, PIN_EXPIRED = 0xa3,
-       PIN_LOCKED = 0xa4, TOKEN_WRITE_PROTECTED = 0xe2, USER_NOT_LOGGED_IN = 0x101 };
+       PIN_LOCKED = 0xa4, OPERATION_ACTIVE = 0x90, OPERATION_NOT_INITIALIZED = 0x91, TOKEN_WRITE_PROTECTED = 0xe2, USER_NOT_LOGGED_IN = 0x101 };
 enum { WRITE_PROTECTED = 0x2, LOGIN_REQUIRED = 0x4, USER_PIN_INITIALIZED = 0x8, TOKEN_INITIALIZED = 0x400,
        USER_PIN_LOCKED = 0x40000 };
 enum { CLASS = 0, LABEL = 3, KEY_TYPE = 0x100, ID = 0x102, SIGN = 0x108, EC_PARAMS = 0x180, EC_POINT = 0x181,
        ALWAYS_AUTHENTICATE = 0x202 };
-enum { PUBLIC_KEY = 2, PRIVATE_KEY = 3, EC = 3, RW_SESSION = 2 };
+enum { PUBLIC_KEY = 2, PRIVATE_KEY = 3, EC = 3, RW_SESSION = 2, CONTEXT_SPECIFIC = 2 };
 
 struct attribute { ulong type; void *value; ulong length; };
 
@@ -40,10 +41,19 @@ enum { OBJECTS = 4 };
 static ulong found[OBJECTS], founds;
 static ulong signer;
 static int signatures;
+/* Whether a signature was begun, and the PIN was given for it; what came of its parts. */
+static int begun, granted;
+static byte parts[32];
+static ulong collected;
 
 static int is(const char *fault) {
     const char *chosen = getenv("FAULT");
     return chosen && strcmp(chosen, fault) == 0;
+}
+
+static int asks(void) {
+    const char *chosen = getenv("FAULT");
+    return chosen && strncmp(chosen, "always", 6) == 0;
 }
 
 static void note(const char *what, ulong object) {
@@ -94,7 +104,13 @@ static ulong open_session(ulong slot, ulong flags, void *data, void *callback, u
 }
 
 static ulong login(ulong session, ulong user, byte *pin, ulong length) {
-    (void)session, (void)user, (void)pin, (void)length;
+    (void)session, (void)pin, (void)length;
+    if (user == CONTEXT_SPECIFIC) {
+        if (!begun) return OPERATION_NOT_INITIALIZED;
+        note("again", 0);
+        granted = !is("always-pin-incorrect");
+        return granted ? OK : PIN_INCORRECT;
+    }
     note("login", 0);
     if (is("pin-incorrect")) return PIN_INCORRECT;
     if (is("pin-locked")) return PIN_LOCKED;
@@ -116,7 +132,7 @@ static const void *attribute(ulong object, ulong type, ulong *length) {
     case EC_PARAMS: *length = sizeof CURVE; return CURVE;
     case EC_POINT: *length = sizeof POINT; return is_private ? NULL : POINT;
     case SIGN: *length = 1; truth = is_spare || !is("not-for-signing"); return &truth;
-    case ALWAYS_AUTHENTICATE: *length = 1; truth = !is_spare && is("always-authenticate"); return &truth;
+    case ALWAYS_AUTHENTICATE: *length = 1; truth = !is_spare && asks(); return &truth;
     default: return NULL;
     }
 }
@@ -163,7 +179,9 @@ static ulong next(ulong session, ulong *list, ulong most, ulong *count) {
 
 static ulong begin(ulong session, void *mechanism, ulong object) {
     (void)session, (void)mechanism;
+    if (begun) return OPERATION_ACTIVE;
     signer = object;
+    begun = 1, granted = 0, collected = 0;
     return OK;
 }
 
@@ -193,7 +211,10 @@ static void make(const byte *digest, byte *signature) {
 static ulong sign(ulong session, const byte *digest, ulong length, byte *signature, ulong *size) {
     (void)session, (void)length;
     *size = 64;
+    if (!begun) return OPERATION_NOT_INITIALIZED;
     if (!signature) return OK;
+    begun = 0;
+    if (signer == 1 && asks() && !granted) return USER_NOT_LOGGED_IN;
     note("sign", signer);
     make(digest, signature);
     if (signer != 1) return OK;
@@ -208,11 +229,27 @@ static ulong sign(ulong session, const byte *digest, ulong length, byte *signatu
     return OK;
 }
 
+static ulong part(ulong session, const byte *bytes, ulong length) {
+    (void)session;
+    if (!begun) return OPERATION_NOT_INITIALIZED;
+    /* As SoftHSM does. */
+    if (is("always-at-once") || collected + length > sizeof parts) return begun = 0, OPERATION_NOT_INITIALIZED;
+    if (signer == 1 && asks() && !granted) return begun = 0, USER_NOT_LOGGED_IN;
+    memcpy(parts + collected, bytes, length);
+    collected += length;
+    return OK;
+}
+
+static ulong end(ulong session, byte *signature, ulong *size) {
+    return sign(session, parts, collected, signature, size);
+}
+
 /* CK_FUNCTION_LIST of PKCS#11 2.40: what is not there fails by itself. */
 static struct { byte version[2]; void *functions[68]; } list = {
     {2, 40},
     {[0] = fine, [1] = fine, [4] = slots, [6] = token, [12] = open_session, [13] = fine, [18] = login, [19] = fine,
-     [24] = attributes, [26] = find, [27] = next, [28] = fine, [42] = begin, [43] = sign}};
+     [24] = attributes, [26] = find, [27] = next, [28] = fine, [42] = begin, [43] = sign, [44] = part,
+     [45] = end}};
 
 ulong C_GetFunctionList(void **functions) {
     *functions = &list;

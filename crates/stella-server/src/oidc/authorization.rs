@@ -12,7 +12,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, StatusCode, header};
 use stella_bundle::digest::DigestAlgorithm;
 use stella_bundle::time::UnixTime;
-use stella_keys::FileKey;
 use stella_wire::oidc::TokenAnswer;
 use stella_wire::problem::Code as ProblemCode;
 use stella_wire::{Request, Response};
@@ -105,7 +104,6 @@ pub(crate) fn exchange(
     issuer: &Issuer,
     codes: &Codes,
     request: &Request,
-    key: &FileKey,
     now: UnixTime,
 ) -> Result<Response, Problem> {
     let form = parameters(request.body());
@@ -138,7 +136,7 @@ pub(crate) fn exchange(
         ..TokenRequest::default()
     };
     let id_token = issuer
-        .mint(key, now, &asked, grant.nonce.as_deref())
+        .mint(now, &asked, grant.nonce.as_deref())
         .map_err(|refusal| {
             refused("no token is given", "TOKEN_REQUEST_INVALID").because(refusal)
         })?;

@@ -13,7 +13,7 @@ use stella_bundle::entry::{EntryVerifier, LogEntry};
 use stella_bundle::key::KeyDetails;
 use stella_bundle::time::UnixTime;
 use stella_keys::{EphemeralKey, Signer};
-use stella_server::{Clock, InitOptions, Options, Sigstore, TokenRequest};
+use stella_server::{Clock, HeldKey, HeldKeys, InitOptions, Options, Sigstore, TokenRequest};
 use stella_wire::fulcio::{
     Credentials, PublicKeyRequest, SigningCert, SigningCertRequest, SubmittedKey,
 };
@@ -72,6 +72,14 @@ pub(crate) async fn open(directory: &Path, clock: &Arc<StillClock>) -> Sigstore 
     Sigstore::open(directory, options).await.unwrap()
 }
 
+/// A new key that is kept elsewhere.
+pub(crate) fn held(name: &str, details: KeyDetails) -> HeldKey {
+    HeldKey {
+        reference: format!("pkcs11:object={name}"),
+        signer: Arc::new(EphemeralKey::generate(details).unwrap()),
+    }
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::at(URL, |_| {}).await
@@ -86,6 +94,27 @@ impl World {
         let sigstore = open(directory.path(), &clock).await;
         Self {
             sigstore,
+            clock,
+            directory,
+        }
+    }
+
+    /// Makes an instance that signs with keys that are kept elsewhere.
+    pub(crate) async fn with_keys(keys: HeldKeys) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let init = InitOptions {
+            url: URL.parse().unwrap(),
+            now: UnixTime::from_millis(START),
+        };
+        Sigstore::init_with(directory.path(), &init, &keys).unwrap();
+        let clock = StillClock::new();
+        let options = Options {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            keys,
+            ..Options::default()
+        };
+        Self {
+            sigstore: Sigstore::open(directory.path(), options).await.unwrap(),
             clock,
             directory,
         }

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use stella_bundle::asn1;
+use stella_bundle::key::PublicKey;
 
-use super::{MAX_KEYS, OidcError, document};
+use super::{MAX_KEYS, OidcError, TokenAlgorithm, document};
 
 /// A JSON Web Key (RFC 7517): the public part of RSA, EC or OKP keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,20 +40,43 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// Makes the RS256 key of an RSA SubjectPublicKeyInfo (DER).
+    /// Makes the key of a public half, for the algorithm by which it verifies tokens.
     ///
     /// # Errors
-    /// [`OidcError::KeyMalformed`] for any other key.
-    pub fn rs256(kid: &str, spki: &[u8]) -> Result<Self, OidcError> {
-        let (n, e) = rsa_numbers(spki).map_err(|_| OidcError::KeyMalformed)?;
-        Ok(Self {
-            kty: "RSA".to_owned(),
+    /// [`OidcError::KeyUnusable`] for keys that sign none.
+    pub fn of(kid: &str, key: &PublicKey) -> Result<Self, OidcError> {
+        let algorithm = TokenAlgorithm::of(key.kind()).ok_or(OidcError::KeyUnusable)?;
+        let common = Self {
             kid: Some(kid.to_owned()),
-            alg: Some("RS256".to_owned()),
+            alg: Some(algorithm.name().to_owned()),
             usage: Some("sig".to_owned()),
-            n: Some(URL_SAFE_NO_PAD.encode(n)),
-            e: Some(URL_SAFE_NO_PAD.encode(e)),
             ..Self::default()
+        };
+        let encoded = |number: &[u8]| Some(URL_SAFE_NO_PAD.encode(number));
+        let on_curve = |curve: &str| {
+            // SEC 1 §2.3.3: 4, then the two coordinates of the curve's length.
+            let point = key.bits().get(1..).unwrap_or_default();
+            let (x, y) = point.split_at(point.len() / 2);
+            Self {
+                kty: "EC".to_owned(),
+                crv: Some(curve.to_owned()),
+                x: encoded(x),
+                y: encoded(y),
+                ..common.clone()
+            }
+        };
+        Ok(match algorithm {
+            TokenAlgorithm::Es256 => on_curve("P-256"),
+            TokenAlgorithm::Es384 => on_curve("P-384"),
+            TokenAlgorithm::Rs256 => {
+                let (n, e) = rsa_numbers(key.bits()).map_err(|_| OidcError::KeyUnusable)?;
+                Self {
+                    kty: "RSA".to_owned(),
+                    n: encoded(n),
+                    e: encoded(e),
+                    ..common
+                }
+            }
         })
     }
 
@@ -66,17 +90,10 @@ impl Jwk {
     }
 }
 
-/// Reads modulus and exponent from `SEQUENCE { algorithm, BIT STRING { SEQUENCE { n, e } } }` (RFC 8017 §A.1.1).
-fn rsa_numbers(spki: &[u8]) -> Result<(Vec<u8>, Vec<u8>), asn1::Asn1Error> {
-    let mut outer = asn1::only_sequence(spki)?;
-    outer.sequence()?;
-    let key = outer
-        .expect(asn1::tag::BIT_STRING)?
-        .to_octets_of_bit_string()?;
+/// Reads modulus and exponent from `SEQUENCE { n, e }` (RFC 8017 §A.1.1).
+fn rsa_numbers(key: &[u8]) -> Result<(&[u8], &[u8]), asn1::Asn1Error> {
     let mut numbers = asn1::only_sequence(key)?;
-    let n = numbers.tlv()?.to_unsigned()?.to_vec();
-    let e = numbers.tlv()?.to_unsigned()?.to_vec();
-    Ok((n, e))
+    Ok((numbers.tlv()?.to_unsigned()?, numbers.tlv()?.to_unsigned()?))
 }
 
 /// A JSON Web Key Set (RFC 7517 §5), at most [`MAX_KEYS`] keys.

@@ -1,23 +1,24 @@
 //! `stella serve`: the private Sigstore as a service, until SIGTERM or SIGINT.
 
 mod archivist;
+mod held;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stella_keys::reference::KeyReference;
 use stella_server::listen::{self, Consent, Exposure, ListenError, Offered};
 use stella_server::{
     Description, InstanceError, KeyReferences, OpenError, OwnIssuer, OwnRegistry, Sigstore,
 };
 use url::Url;
 
+use self::archivist::Archivist;
+use self::held::KeyFlags;
 use crate::exit::{self, Failure};
 use crate::key::PassphraseFlags;
 use crate::{local, places, terminal};
-use archivist::Archivist;
 
 /// Where a new instance listens when nothing is said.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8470";
@@ -57,18 +58,6 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "insecure_dev_issuer")]
     no_dev_issuer: bool,
 
-    /// Let a new instance's certificate authority sign with this key, which stays where it is: pkcs11:…, NAME://KEY,
-    /// a path, env:VARIABLE. Its name is recorded, and it is opened at each start
-    #[arg(long, value_name = "KEY")]
-    ca_key: Option<String>,
-
-    /// The same for the timestamp authority
-    #[arg(long, value_name = "KEY")]
-    tsa_key: Option<String>,
-
-    #[command(flatten)]
-    passphrase: PassphraseFlags,
-
     /// Serve this too; may be given again
     #[arg(long, value_name = "WHAT", value_enum)]
     with: Vec<Extra>,
@@ -76,6 +65,12 @@ pub(crate) struct Args {
     /// Offer the registry, which whoever reaches it may read and write, beyond the loopback interface
     #[arg(long)]
     insecure_open_registry: bool,
+
+    #[command(flatten)]
+    keys: KeyFlags,
+
+    #[command(flatten)]
+    passphrase: PassphraseFlags,
 }
 
 /// What is served on demand.
@@ -100,21 +95,6 @@ impl Args {
             own_issuer: consent(self.insecure_dev_issuer),
             own_registry: consent(self.insecure_open_registry),
         }
-    }
-
-    /// Returns the keys that are kept elsewhere, by names that hold wherever the instance is started.
-    fn keys(&self) -> Result<KeyReferences, Failure> {
-        let lasting = |given: &String| match KeyReference::parse(given) {
-            KeyReference::File(path) => match std::path::absolute(&path) {
-                Ok(path) => Ok(path.display().to_string()),
-                Err(error) => Err(Failure::io("find", &path, &error)),
-            },
-            _ => Ok(given.clone()),
-        };
-        Ok(KeyReferences {
-            ca: self.ca_key.as_ref().map(lasting).transpose()?,
-            tsa: self.tsa_key.as_ref().map(lasting).transpose()?,
-        })
     }
 
     fn offered(&self) -> Offered {
@@ -232,18 +212,7 @@ impl Place {
 
     fn of_existing(args: &Args, description: Description) -> Result<Self, Failure> {
         let Description { url, keys, .. } = description;
-        let asked = args.keys()?;
-        for (asked, recorded) in [(&asked.ca, &keys.ca), (&asked.tsa, &keys.tsa)] {
-            if asked.is_some() && asked != recorded {
-                let recorded = recorded.as_deref().unwrap_or("a file of its own");
-                return Err(Failure::usage(format!(
-                    "this instance was made with the key {recorded}, and keeps to it"
-                ))
-                .hint(
-                    "its certificates are for that key: make a new instance in another directory",
-                ));
-            }
-        }
+        held::require_same(&args.keys.references()?, &keys)?;
         if args
             .url
             .as_ref()
@@ -288,7 +257,7 @@ impl Place {
         Ok(Self {
             url,
             address,
-            keys: args.keys()?,
+            keys: args.keys.references()?,
             is_new: true,
         })
     }

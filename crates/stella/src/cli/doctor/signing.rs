@@ -2,7 +2,7 @@
 
 use stella_bundle::time::UnixTime;
 use stella_client::error::Service;
-use stella_server::{DESCRIPTION, Description};
+use stella_server::{DESCRIPTION, Description, KeyPurpose};
 
 use super::Finding;
 use super::services::Asking;
@@ -133,11 +133,12 @@ pub(super) fn instance(asking: Option<&Asking>) -> Vec<Finding> {
             Finding::of(CHECK, asked.map_err(Failure::from))
         }
     };
-    let keys = [&description.keys.ca, &description.keys.tsa];
-    let look = |reference: &String| {
-        let found = key::look(reference).map(|found| format!("signs with {reference}: {found}"));
+    let look = |(purpose, reference): (&KeyPurpose, &String)| {
+        let owner = purpose.owner();
+        let found = key::look(reference);
+        let found = found.map(|found| format!("its {owner} signs with {reference}: {found}"));
         Finding::of(CHECK, found)
     };
-    let keys = keys.into_iter().flatten().map(look);
+    let keys = description.keys.iter().map(look);
     [itself].into_iter().chain(keys).collect()
 }
