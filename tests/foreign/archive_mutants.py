@@ -1338,13 +1338,14 @@ def of_taken_out(sink, folder, out):
         place = "attestations.0.archive"
         for path, value in {
             f"{place}.index": more, f"{place}.size": more, f"{place}.leaf": lambda each: each.replace("verified", "rejected:other"),
-            f"{place}.leaf ": "", f"{place}.path": lambda each: each[:-1], f"{place}.path.0": lambda each: b64(bytes(32)),
+            f"{place}.path": lambda each: each[:-1], f"{place}.path.0": lambda each: b64(bytes(32)),
             "attestations.0.bundle": lambda each: b64(base64.b64decode(each) + b" "), "archive.statements": [], "archive.keysets": [],
             "archive.statements.0.bundles": lambda each: each[::-1], "trustedRoots": [],
-            "attestations.0.bundle ": "", "trustedRoots.0.digest": other_digit,
+            "trustedRoots.0.digest": other_digit,
         }.items():
-            if not path.endswith(" "):
-                changed(f"{path} changed", setting(path, value))
+            changed(f"{path} changed", setting(path, value))
+        changed("no leaf", setting(f"{place}.leaf", ""))
+        changed("no bytes, as after retention", setting("attestations.0.bundle", ""))
         changed("an index beyond the tree", lambda each: each["attestations"][0]["archive"].update(index=each["attestations"][0]["archive"]["size"]))
         changed("a longer path", lambda each: each["attestations"][0]["archive"]["path"].append(b64(bytes(32))))
         for round_ in range(6):

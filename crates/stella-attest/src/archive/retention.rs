@@ -240,33 +240,34 @@ impl Recorded {
         if !self.holds.ask_for_content() {
             return Ok(cases.into_iter().collect());
         }
-        let mut leaves = Vec::new();
-        let range = &period.manifest.range;
-        let add = |index, leaf| leaves.push((index, leaf));
-        archive.each_stated_leaf(range, add).await?;
-        for class in GOING {
-            let of_class: Vec<_> = { leaves.iter() }
-                .filter(|(_, leaf)| leaf.class() == class)
-                .cloned()
-                .collect();
-            if archive.blobs(class).next().is_none() {
+        let mut leaves = GOING.map(|class| (class, Vec::new()));
+        let add = |index, leaf: Leaf| {
+            let mut rows = leaves.iter_mut();
+            if let Some((_, row)) = rows.find(|(class, _)| *class == leaf.class()) {
+                row.push((index, leaf));
+            }
+        };
+        archive
+            .each_stated_leaf(&period.manifest.range, add)
+            .await?;
+        for (class, leaves) in &leaves {
+            if archive.blobs(*class).next().is_none() {
                 continue;
             }
-            let look = |_, leaf: &Leaf, bytes: &[u8]| {
-                cases.extend(self.of_attestation(leaf, bytes));
+            let look = |_, _: &Leaf, bytes: &[u8]| {
+                cases.extend(self.of_attestation(bytes));
                 Ok(())
             };
-            archive.each_thing(class, &of_class, look).await?;
+            archive.each_thing(*class, leaves, look).await?;
         }
         Ok(cases.into_iter().collect())
     }
 
-    fn of_attestation(&self, leaf: &Leaf, bytes: &[u8]) -> Vec<String> {
+    fn of_attestation(&self, bytes: &[u8]) -> Vec<String> {
         // What is no bundle says nothing, and is known by its digest alone.
         let said = search::say(bytes);
         let mut digests = said.subjects;
         digests.push(DigestAlgorithm::Sha256.digest(bytes).to_string());
-        debug_assert_eq!(leaf.size, bytes.len() as u64);
         let signer = [said.signer.as_str(), said.issuer.as_str()];
         let digests = digests.as_slice();
         self.holds.of_attestation(Held { digests, signer })
