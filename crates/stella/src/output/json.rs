@@ -1,6 +1,7 @@
 //! `stella.verify/v1`, for programs. Its fields are documented in docs/reference/exit-codes.md.
 
 use serde_json::{Map, Value, json};
+use stella_archive::history::Existence;
 use stella_attest::verify::{Examined, Source};
 use stella_bundle::certificate::Claim;
 use stella_bundle::identity::escape;
@@ -102,6 +103,16 @@ fn stats(run: &Run) -> Value {
     let (requests, bytes) = run.traffic.unwrap_or_default();
     let ms = u64::try_from(run.elapsed.as_millis()).unwrap_or(u64::MAX);
     json!({"ms": ms, "requests": requests, "bytes": bytes})
+}
+
+/// Says by when something existed, and who says so; none where no clock vouches for it any longer.
+pub(crate) fn existence(existence: &Existence) -> Option<Value> {
+    match existence {
+        Existence::At { time, authority } => {
+            Some(json!({"time": time.to_string(), "authority": escape(authority)}))
+        }
+        Existence::Undated => None,
+    }
 }
 
 /// Says where an attestation was found.

@@ -1,10 +1,12 @@
 //! `stella archive`: evidence that outlives certificates, logs and algorithms.
 
 mod anchor;
+pub(super) mod believed;
 pub(super) mod ceremony;
 mod extract;
 pub(super) mod keyset;
-mod place;
+pub(super) mod place;
+mod prove;
 mod renew;
 mod run;
 mod search;
@@ -24,6 +26,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keyset(keyset::Command),
     List(show::Args),
+    Prove(prove::Args),
     Renew(Box<renew::Args>),
     #[command(visible_alias = "re-sign")]
     Run(Box<run::Args>),
@@ -36,6 +39,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
         Command::Anchor(args) => anchor::run(&args),
         Command::Extract(args) => extract::run(&args).await,
         Command::List(args) => show::run(&args).await,
+        Command::Prove(args) => prove::run(&args).await,
         Command::Renew(args) => renew::run(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
         Command::Search(args) => search::run(&args).await,
