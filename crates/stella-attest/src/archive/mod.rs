@@ -8,6 +8,7 @@ mod coverage;
 pub mod error;
 mod examine;
 pub mod extract;
+pub mod held;
 mod known;
 pub mod open;
 mod pack;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use stella_archive::history::Existence;
+use stella_attest::archive::held::InArchive;
 use stella_attest::verify::{Examined, Source};
 use stella_bundle::certificate::Claim;
 use stella_bundle::identity::escape;
@@ -118,6 +119,7 @@ pub(crate) fn existence(existence: &Existence) -> Option<Value> {
 /// Says where an attestation was found.
 pub(crate) const fn source(source: Source) -> &'static str {
     match source {
+        Source::Archive => "archive",
         Source::FallbackIndex => "fallback",
         Source::File => "bundle",
         Source::Layout => "layout",
@@ -137,11 +139,26 @@ pub(crate) fn attestation(examined: &Examined) -> Value {
     if let Some(form) = examined.form {
         value["format"] = json!(form.to_string());
     }
+    if let Some(archived) = &examined.archived {
+        value["archive"] = in_archive(archived, examined);
+    }
     match &examined.result {
         Ok(report) => describe(&mut value, report),
         Err(error) => value["error"] = json!(escape(&error.to_string())),
     }
     value
+}
+
+/// Returns what an archive proves of an attestation.
+fn in_archive(archived: &InArchive, examined: &Examined) -> Value {
+    json!({
+        "origin": escape(archived.origin()),
+        "period": escape(archived.period()),
+        "leaf": archived.index(),
+        "existed": existence(archived.existence()),
+        "level": text::level(archived, examined),
+        "trustedRoot": archived.trusted_root(),
+    })
 }
 
 fn describe(value: &mut Value, report: &Report) {
