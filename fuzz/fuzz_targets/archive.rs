@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::frames::{self, Class};
+use stella_archive::growth::GrowthFile;
 use stella_archive::history::{History, judge};
 use stella_archive::index::{HEAD, Head, IndexError, Keys, ReadAt};
 use stella_archive::keyset::Keyset;
@@ -32,6 +33,9 @@ impl ReadAt for Memory<'_> {
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(leaf) = Leaf::parse(bytes) {
         assert_eq!(leaf.to_line().as_bytes(), bytes);
+    }
+    if let Ok((growth, ..)) = GrowthFile::read(bytes) {
+        let _ = growth.verify();
     }
     if let Ok(statement) = OrgStatement::parse(bytes) {
         let _ = statement.to_manifest();

@@ -8,7 +8,7 @@ use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
 use stella_bundle::timestamp::SignedTimestamp;
 use stella_bundle::trusted_root::TrustedRoot;
-use stella_bundle::verify::{Artifact, Policy, Trust, Verified, Verifier, VerifyError};
+use stella_bundle::verify::{Artifact, Policy, Report, Trust, Verified, Verifier, VerifyError};
 use stella_tlog::hash::Hash;
 use stella_tlog::proof::{self, ProofError};
 use stella_tlog::tree::{LeafIndex, TreeSize};
@@ -181,7 +181,21 @@ impl Reverifier {
         now: UnixTime,
         memo: &Memo,
     ) -> Result<Verified, Refusal> {
-        let mut bundle = Bundle::parse(bundle)?;
+        let bundle = Bundle::parse(bundle)?;
+        Ok(self.report(bundle, artifact, now, memo)?.verdict?)
+    }
+
+    /// Verifies a bundle that was read, and tells of each check.
+    ///
+    /// # Errors
+    /// `SignerFell`.
+    pub fn report(
+        &self,
+        mut bundle: Bundle,
+        artifact: &Artifact<'_>,
+        now: UnixTime,
+        memo: &Memo,
+    ) -> Result<Report, Refusal> {
         if !self.falls.is_empty() {
             if let Some(name) = fallen_signer(&bundle, &self.falls, self.existed) {
                 return Err(Refusal::SignerFell(name));
@@ -189,10 +203,8 @@ impl Reverifier {
             // A token may bring its signer along, which no trusted root lists.
             bundle.timestamps.retain(|token| self.counts(token));
         }
-        let report = self
-            .verifier
-            .verify_remembering(&bundle, artifact, now, memo);
-        Ok(report.verdict?)
+        let verifier = &self.verifier;
+        Ok(verifier.verify_remembering(&bundle, artifact, now, memo))
     }
 }
 
@@ -233,7 +245,10 @@ impl Scales<'_> {
     }
 
     /// L0: keyset, statement, tree, leaf, bytes.
-    fn archived(&self, place: &Place<'_>) -> Result<Archived, Refusal> {
+    ///
+    /// # Errors
+    /// `Leaf`, `NotAnAttestation`, `OtherBytes`, `NoSuchTree`, `NotIncluded`, `RejectedThen`.
+    pub fn archived(&self, place: &Place<'_>) -> Result<Archived, Refusal> {
         let leaf = Leaf::parse(place.line)?;
         if leaf.kind != Kind::Attestation {
             return Err(Refusal::NotAnAttestation);

@@ -9,6 +9,7 @@ mod date;
 pub mod fall;
 pub mod fingerprint;
 pub mod frames;
+pub mod growth;
 pub mod history;
 pub mod index;
 pub mod keyset;

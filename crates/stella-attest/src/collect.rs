@@ -216,6 +216,7 @@ pub async fn collect_from(
             digest: layer.digest.clone(),
             source: Source::Layout,
             found: Found::Bytes(Ok(read_blob(storage, layer).await?)),
+            held: None,
         });
     }
     Ok(candidates)
@@ -315,6 +316,7 @@ async fn read_referrer(shelves: &Shelves<'_>, referrer: Referrer) -> Result<Read
             Place::OwnTag => Source::OwnTag,
         },
         found: Found::Bytes(Ok(bytes.to_vec())),
+        held: None,
     };
     let size = raw.bytes.len() as u64;
     Ok(Read::Attested(Box::new(Attested {
@@ -358,6 +360,7 @@ async fn read_older(shelves: &Shelves<'_>, layer: Descriptor) -> Result<Read, Co
         digest: DigestAlgorithm::Sha256.digest(&bytes),
         source: Source::LegacyTag,
         found: Found::Pieces(put_together(&layer, &bytes).map(Box::new)),
+        held: None,
     };
     Ok(Read::Attested(Box::new(Attested {
         candidate,

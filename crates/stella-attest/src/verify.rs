@@ -9,15 +9,20 @@ use stella_bundle::bundle::Bundle;
 use stella_bundle::digest::Digest;
 use stella_bundle::legacy::{self, Form, LegacyError};
 use stella_bundle::time::UnixTime;
-use stella_bundle::verify::{Artifact, Report, Trust, Verified, Verifier, VerifyError};
+use stella_bundle::verify::{
+    Artifact, Policy as Verification, Report, Trust, Verified, Verifier, VerifyError,
+};
 use stella_policy::gate::{self, Decision, Finding, Item};
 use stella_policy::policy::Policy;
 
+use crate::archive::held::{Held, InArchive, NotHeld, Reverifiers, RootOf};
 use crate::shelf::{Damage, Stored};
 
 /// Where a bundle was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// An archive.
+    Archive,
     /// The index under the fallback tag of a registry.
     FallbackIndex,
     /// A file that the caller named.
@@ -43,6 +48,8 @@ pub struct Candidate {
     pub source: Source,
     /// What was found.
     pub found: Found,
+    /// Its place in an archive that was judged by an anchor; none where no archive is asked.
+    pub held: Option<Held>,
 }
 
 /// What was found.
@@ -61,6 +68,7 @@ impl Candidate {
             digest: stored.digest,
             source,
             found: Found::Bytes(stored.bytes),
+            held: None,
         }
     }
 }
@@ -87,6 +95,8 @@ pub struct Examined {
     pub form: Option<Form>,
     /// What it proves, or why it was not judged.
     pub result: Result<Report, Unjudged>,
+    /// What an archive proves of it; none where no archive was asked or it does not hold it.
+    pub archived: Option<InArchive>,
 }
 
 /// Why a candidate was not judged.
@@ -99,6 +109,9 @@ pub enum Unjudged {
     /// It is not a bundle.
     #[error(transparent)]
     NotABundle(#[from] LegacyError),
+    /// It is not what the archive holds from which it comes.
+    #[error(transparent)]
+    NotHeld(#[from] NotHeld),
 }
 
 impl Examined {
@@ -119,6 +132,7 @@ impl Examined {
                 Ok(report) => Finding::Report(report),
                 Err(Unjudged::Damaged(_)) => Finding::Damaged,
                 Err(Unjudged::NotABundle(_)) => Finding::NotABundle,
+                Err(Unjudged::NotHeld(_)) => Finding::NotArchived,
             },
         }
     }
@@ -176,24 +190,22 @@ impl Gate {
         now: UnixTime,
         threads: NonZeroUsize,
     ) -> Vec<Answer> {
-        // 1. Read every bundle.
+        // 1. Read every bundle; what comes from an archive is in it.
+        let policy = self.policy.to_verification();
         let mut artifacts = Vec::with_capacity(questions.len());
         let mut read_candidates = Vec::with_capacity(questions.len());
         for question in questions {
             artifacts.push((question.artifact, question.content));
             let candidates = question.candidates.into_iter();
-            read_candidates.push(candidates.map(Read::of).collect::<Vec<_>>());
+            let read = candidates.map(|each| Read::of(each, &policy));
+            read_candidates.push(read.collect::<Vec<_>>());
         }
         // 2. Verify all at once: bundles of one artifact, which share most, stay neighbours.
         let mut asked = Vec::new();
         for (artifact, candidates) in artifacts.iter().zip(&read_candidates) {
-            let artifact = match artifact {
-                (_, Some(content)) => Artifact::Bytes(content),
-                (digests, None) => Artifact::Digests(digests),
-            };
-            let bundles = candidates
-                .iter()
-                .filter_map(|each| each.bundle.as_ref().ok());
+            let artifact = compared(artifact);
+            let bundles = candidates.iter().filter(|each| !each.is_of_its_time());
+            let bundles = bundles.filter_map(|each| each.bundle.as_ref().ok());
             asked.extend(
                 bundles.map(|(bundle, _)| stella_bundle::verify::Question { bundle, artifact }),
             );
@@ -201,21 +213,28 @@ impl Gate {
         let mut reports = self.verifier.verify_many(&asked, now, threads).into_iter();
         drop(asked);
         // 3. Give each report to its candidate, and judge each artifact.
+        let mut again = Reverifiers::new(&policy);
         let mut answers = Vec::with_capacity(read_candidates.len());
-        for candidates in read_candidates {
+        for (artifact, candidates) in artifacts.iter().zip(read_candidates) {
             let mut examined = Vec::with_capacity(candidates.len());
             for read in candidates {
                 let form = read.bundle.as_ref().ok().map(|(_, form)| *form);
-                let result = match read.bundle {
-                    // There is a report for each bundle, in order.
-                    Ok(_) => reports.next().map(Ok),
-                    Err(unjudged) => Some(Err(unjudged)),
+                let of_its_time = read.is_of_its_time();
+                let result = match (read.bundle, &read.archived) {
+                    (Ok((bundle, _)), Some(archived)) if of_its_time => {
+                        let report = again.verify(archived, bundle, &compared(artifact));
+                        Some(report.map_err(Unjudged::from))
+                    }
+                    // There is a report for each other bundle, in order.
+                    (Ok(_), _) => reports.next().map(Ok),
+                    (Err(unjudged), _) => Some(Err(unjudged)),
                 };
                 examined.extend(result.map(|result| Examined {
                     digest: read.digest,
                     source: read.source,
                     form,
                     result,
+                    archived: read.archived,
                 }));
             }
             answers.push(self.answer(examined, now));
@@ -229,6 +248,14 @@ impl Gate {
     }
 }
 
+/// Returns what attestations are compared with.
+fn compared((digests, content): &(Vec<Digest>, Option<Vec<u8>>)) -> Artifact<'_> {
+    match content {
+        Some(content) => Artifact::Bytes(content),
+        None => Artifact::Digests(digests),
+    }
+}
+
 fn items(examined: &[Examined]) -> Vec<Item<'_>> {
     examined.iter().map(Examined::to_item).collect()
 }
@@ -238,15 +265,31 @@ struct Read {
     digest: Digest,
     source: Source,
     bundle: Result<(Bundle, Form), Unjudged>,
+    archived: Option<InArchive>,
 }
 
 impl Read {
-    fn of(candidate: Candidate) -> Self {
+    fn of(candidate: Candidate, policy: &Verification) -> Self {
+        let archived = match (candidate.held, &candidate.found) {
+            (Some(held), Found::Bytes(Ok(bytes))) => held.require_archived(bytes, policy).map(Some),
+            _ => Ok(None),
+        };
+        let (archived, bundle) = match archived {
+            Ok(archived) => (archived, read(candidate.found)),
+            Err(error) => (None, Err(error.into())),
+        };
         Self {
             digest: candidate.digest,
             source: candidate.source,
-            bundle: read(candidate.found),
+            bundle,
+            archived,
         }
+    }
+
+    /// Says whether it is verified by the trusted root of its time, and not by the verifier's.
+    fn is_of_its_time(&self) -> bool {
+        let by = self.archived.as_ref().map(|archived| archived.by);
+        by == Some(RootOf::Archive)
     }
 }
 

@@ -178,6 +178,10 @@ fn attestation(policy: &Policy, item: &Item<'_>, names: &[String]) -> Attestatio
             story.error = Some("its bytes are not a bundle".to_owned());
             return story;
         }
+        Finding::NotArchived => {
+            story.error = Some("it is not what the archive holds from which it comes".to_owned());
+            return story;
+        }
         Finding::Report(report) => report,
     };
     let facts = &report.facts;

@@ -39,6 +39,8 @@ pub enum Finding<'a> {
     Damaged,
     /// Its bytes are none of the forms of a bundle.
     NotABundle,
+    /// It is not what the archive holds from which it comes.
+    NotArchived,
     /// It was judged by the rules of verification.
     Report(&'a Report),
 }
@@ -48,7 +50,7 @@ impl Item<'_> {
     fn verified(&self) -> Option<&Verified> {
         match self.finding {
             Finding::Report(report) => report.verdict.as_ref().ok(),
-            Finding::Damaged | Finding::NotABundle => None,
+            Finding::Damaged | Finding::NotABundle | Finding::NotArchived => None,
         }
     }
 
@@ -58,9 +60,10 @@ impl Item<'_> {
         match self.finding {
             Finding::Damaged => 0,
             Finding::NotABundle => 1,
+            Finding::NotArchived => 2,
             Finding::Report(report) => {
                 let holding = report.checks.iter().filter(|(_, outcome)| holds(outcome));
-                holding.count().saturating_add(2)
+                holding.count().saturating_add(3)
             }
         }
     }
@@ -206,6 +209,7 @@ fn nothing_verified(items: &[Item<'_>]) -> Refusal {
     match best.finding {
         Finding::Damaged => Refusal::Damaged { item },
         Finding::NotABundle => Refusal::NotABundle { item },
+        Finding::NotArchived => Refusal::NotArchived { item },
         Finding::Report(report) => match &report.verdict {
             Err(error) => Refusal::Refused {
                 item,

@@ -320,7 +320,7 @@ pub(crate) fn refusal(policy: &Policy, answer: &Answer) -> Option<Failure> {
             }),
         ) => damaged(damage),
         (
-            Refusal::NotABundle { .. },
+            Refusal::NotABundle { .. } | Refusal::NotArchived { .. },
             Some(Examined {
                 result: Err(error), ..
             }),
@@ -387,6 +387,9 @@ const fn refusal_hint(refusal: &Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::Condition { .. } | Refusal::Denied { .. } => {
             "see what it says and which rule it names: stella attest inspect --artifact …"
+        }
+        Refusal::NotArchived { .. } => {
+            "bring the file or the archive again from where it was made, and check the anchor"
         }
         Refusal::NoAttestation => {
             "give one with --bundle FILE, or list what the store has: stella attest list ARTIFACT"

@@ -122,14 +122,12 @@ impl TrustMaterial {
     pub(crate) fn prepare(&self) -> Trust {
         Trust::new(&self.root)
     }
+}
 
-    /// Says whether this is an instance on this machine's own names: anyone on the machine may be behind it.
-    fn is_development(&self) -> bool {
-        self.root
-            .certificate_authorities
-            .iter()
-            .any(|each| names_this_machine(&each.uri))
-    }
+/// Says whether this is an instance on this machine's own names: anyone on the machine may be behind it.
+fn is_development(root: &TrustedRoot) -> bool {
+    let mut authorities = root.certificate_authorities.iter();
+    authorities.any(|each| names_this_machine(&each.uri))
 }
 
 /// Says whether an address names the machine that reads it, whichever that is.
@@ -180,6 +178,16 @@ impl Acceptance {
             development: DevelopmentRule::NamedInCi,
         })
     }
+
+    /// Says whether a trusted root may count that an organisation signed whose anchor was given: the anchor is the choice, and
+    /// what a policy asks of trust roots holds for it too.
+    pub(crate) fn accepts_anchored(&self, digest: &[u8; 32], root: &TrustedRoot) -> bool {
+        if self.digests.is_empty() {
+            return self.development != DevelopmentRule::NamedAlways || !is_development(root);
+        }
+        let named = format!("sha256:{}", hex::encode(digest));
+        self.digests.iter().any(|each| each.to_string() == named)
+    }
 }
 
 /// Finds the trust root of a command: its flag, else the configuration's, else the recorded choice; none when nobody was
@@ -198,7 +206,7 @@ pub(crate) fn choose(
             DevelopmentRule::NamedAlways => (true, "a policy file that enforces", "trust: ["),
             DevelopmentRule::NamedInCi => (flag.is_none() && is_ci(), "CI", "--trust-fingerprint "),
         };
-        if must_be_named && material.is_development() {
+        if must_be_named && is_development(&material.root) {
             let end = if how.ends_with('[') { "]" } else { "" };
             return Err(Failure::usage(format!("the trust root {digest} is that of a local instance, which {who} does not believe unasked"))
                 .hint(format!("name it: {how}{digest}{end}"))

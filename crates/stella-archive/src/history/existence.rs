@@ -1,6 +1,9 @@
 //! Proof of existence: by when a statement existed, computed from the newest one backwards.
 
+use std::fmt;
+
 use stella_bundle::certificate::Certificate;
+use stella_bundle::identity::escape;
 use stella_bundle::key::{PublicKey, sha256};
 use stella_bundle::time::UnixTime;
 use stella_bundle::timestamp::SignedTimestamp;
@@ -31,6 +34,15 @@ impl Existence {
         match self {
             Self::At { time, .. } => *time,
             Self::Undated => now,
+        }
+    }
+}
+
+impl fmt::Display for Existence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At { time, authority } => write!(f, "by {time}, as {} says", escape(authority)),
+            Self::Undated => f.write_str("at a time that no clock vouches for any longer"),
         }
     }
 }

@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use stella_archive::frames::FrameError;
+use stella_archive::growth::GrowthError;
 use stella_archive::history::HistoryError;
 use stella_archive::index::IndexError;
 use stella_archive::leaf::LeafError;
 use stella_archive::retention::RetentionError;
 use stella_bundle::trusted_root::TrustFileError;
 use stella_tlog::proof::ProofError;
-use stella_tlog::tree::FrontierError;
+use stella_tlog::tree::{FrontierError, TreeSize};
 
 use crate::keyset::CeremonyError;
 use crate::sign::SignError;
@@ -53,6 +54,9 @@ pub enum ArchiveError {
     /// The right edge of the tree is damaged.
     #[error("frontier.json: {0}")]
     Frontier(FrontierError),
+    /// The trees do not grow out of each other.
+    #[error(transparent)]
+    Growth(#[from] GrowthError),
     /// The past does not hold.
     #[error("the archive does not hold: {0}")]
     History(#[from] HistoryError),
@@ -90,6 +94,11 @@ pub enum ArchiveError {
     /// It holds no attestation that was asked for.
     #[error("the archive holds no attestation {0}")]
     NotFound(String),
+    /// A tree that was kept is none of the archive's.
+    #[error(
+        "no statement of the archive has the tree of {0} leaves that was kept: its past is another one"
+    )]
+    OtherTree(TreeSize),
     /// A file of the archive is not there.
     #[error("the archive has no file {0}")]
     Part(String),
@@ -118,6 +127,24 @@ pub enum ArchiveError {
         sequence: u64,
         /// Its period.
         period: String,
+    },
+    /// The older period is the later one.
+    #[error("period {from} comes after {to}")]
+    Reversed {
+        /// Which was to be the older.
+        from: String,
+        /// Which was to be the newer.
+        to: String,
+    },
+    /// The archive has fewer leaves than it once had.
+    #[error(
+        "the newest tree has {newest} leaves, the one that was kept has {kept}: newer periods were taken away"
+    )]
+    Shrunk {
+        /// Leaves of the tree that was kept.
+        kept: TreeSize,
+        /// Leaves of the newest tree.
+        newest: TreeSize,
     },
     /// A file that is no part of an archive of this kind, or of another archive.
     #[error("{what} is not readable as a part of this archive")]

@@ -11,6 +11,7 @@ use stella_archive::leaf::{Leaf, Status};
 use stella_archive::levels::Place;
 use stella_bundle::attestation_set::{Attestation, AttestationSet, MEDIA_TYPE, TrustedRootCopy};
 use stella_bundle::digest::{Digest, DigestAlgorithm};
+use stella_bundle::json::decode_base64;
 use stella_bundle::statement::Subject;
 use stella_tlog::hash::Hash;
 use stella_tlog::proof;
@@ -63,7 +64,6 @@ impl Extracted {
 /// # Errors
 /// `NotFound`, and whatever hinders reading.
 pub async fn find(archive: &Archive, digest: &Digest) -> Result<Vec<Extracted>, ArchiveError> {
-    let (history, _) = archive.history().await?;
     let mut leaves = Vec::new();
     if digest.algorithm() == DigestAlgorithm::Sha256
         && let Ok(key) = digest.bytes().try_into()
@@ -76,6 +76,7 @@ pub async fn find(archive: &Archive, digest: &Digest) -> Result<Vec<Extracted>, 
     if leaves.is_empty() {
         return Err(ArchiveError::NotFound(digest.to_string()));
     }
+    let (history, _) = archive.history().await?;
     let mut found = Vec::new();
     for leaf in leaves {
         found.push(extract(archive, &history, leaf).await?);
@@ -214,5 +215,58 @@ pub async fn to_file(
         attestations: extracted.iter().map(attestation).collect(),
         archive: serde_json::to_value(&history).ok(),
         trusted_roots: roots.into_iter().map(TrustedRootCopy::new).collect(),
+    })
+}
+
+/// What a file of attestations carries about its archive.
+#[derive(Debug)]
+pub struct Carried {
+    /// The past, not judged.
+    pub history: History,
+    /// The bytes of trusted roots.
+    pub roots: Vec<Vec<u8>>,
+    /// The attestations with their places; none for one of which no place is said.
+    pub attestations: Vec<(Vec<u8>, Option<Extracted>)>,
+}
+
+/// Reads what [`to_file`] made; none where the file carries nothing of an archive.
+///
+/// # Errors
+/// `Unreadable`.
+pub fn of_file(set: AttestationSet) -> Result<Option<Carried>, ArchiveError> {
+    let unreadable = |what: &str| ArchiveError::Unreadable {
+        what: format!("the file's {what}"),
+    };
+    let Some(past) = set.archive else {
+        return Ok(None);
+    };
+    let history = serde_json::from_value(past).map_err(|_| unreadable("past"))?;
+    let mut attestations = Vec::new();
+    for each in set.attestations {
+        let place = match each.archive {
+            None => None,
+            Some(proof) => Some(place_of(proof, &each.bundle).ok_or_else(|| unreadable("proof"))?),
+        };
+        attestations.push((each.bundle, place));
+    }
+    Ok(Some(Carried {
+        history,
+        roots: set
+            .trusted_roots
+            .into_iter()
+            .map(|root| root.content)
+            .collect(),
+        attestations,
+    }))
+}
+
+fn place_of(proof: serde_json::Value, bundle: &[u8]) -> Option<Extracted> {
+    let proof: Proof = serde_json::from_value(proof).ok()?;
+    let hash = |text: &String| Hash::try_from(decode_base64(text)?.as_slice()).ok();
+    Some(Extracted {
+        // A file without the bytes says that they were let go.
+        bundle: Some(bundle.to_vec()).filter(|bytes| !bytes.is_empty()),
+        path: proof.path.iter().map(hash).collect::<Option<_>>()?,
+        proof,
     })
 }

@@ -62,6 +62,12 @@ pub enum Refusal {
         /// Which.
         item: usize,
     },
+    /// The attestation that came furthest is not what the archive holds from which it comes.
+    #[error("the archive does not prove the attestation")]
+    NotArchived {
+        /// Which.
+        item: usize,
+    },
     /// Attestations hold, none is of the predicate type asked for.
     #[error("no attestation of type {}; found {}", wanted.spelled(), list(found))]
     PredicateAbsent {
@@ -130,7 +136,7 @@ impl Refusal {
             Self::Damaged { .. } => code::INTERNAL,
             Self::Expired { .. } | Self::Stale { .. } => code::STALE,
             Self::NoAttestation => code::NO_ATTESTATION,
-            Self::NotABundle { .. } => code::SIGNATURE,
+            Self::NotABundle { .. } | Self::NotArchived { .. } => code::SIGNATURE,
             Self::PredicateAbsent { .. } | Self::TooFew { .. } => code::NO_PREDICATE,
             Self::Refused { error, .. } => code::of_verification(error),
             Self::SignerNotAccepted { .. } => code::IDENTITY,
@@ -146,6 +152,7 @@ impl Refusal {
             Self::Expired { .. } | Self::Stale { .. } => "stale",
             Self::NoAttestation => "no-attestation",
             Self::NotABundle { .. } => "not-a-bundle",
+            Self::NotArchived { .. } => "not-archived",
             Self::PredicateAbsent { .. } => "predicate-absent",
             Self::Refused { error, .. } => error.page(),
             Self::SignerNotAccepted { .. } => "signer-not-accepted",
@@ -161,6 +168,7 @@ impl Refusal {
             | Self::Denied { item, .. }
             | Self::Expired { item, .. }
             | Self::NotABundle { item }
+            | Self::NotArchived { item }
             | Self::Refused { item, .. }
             | Self::SignerNotAccepted { item, .. }
             | Self::Stale { item, .. } => Some(*item),

@@ -344,6 +344,8 @@ fn what_was_not_verified_is_refused_by_what_came_furthest() {
     );
     let both = [item(Finding::Damaged), item(Finding::NotABundle)];
     assert_eq!(verdict(&both), Err(Refusal::NotABundle { item: 1 }));
+    let strange = [item(Finding::NotArchived), item(Finding::NotABundle)];
+    assert_eq!(verdict(&strange), Err(Refusal::NotArchived { item: 0 }));
     let codes =
         [verdict(&[]), verdict(&both[..1]), verdict(&both)].map(|each| each.unwrap_err().code());
     assert_eq!(codes, [10, 1, 12]);

@@ -1,6 +1,8 @@
 //! `stella.verify/v1`, for programs. Its fields are documented in docs/reference/exit-codes.md.
 
 use serde_json::{Map, Value, json};
+use stella_archive::history::Existence;
+use stella_attest::archive::held::InArchive;
 use stella_attest::verify::{Examined, Source};
 use stella_bundle::certificate::Claim;
 use stella_bundle::identity::escape;
@@ -104,9 +106,20 @@ fn stats(run: &Run) -> Value {
     json!({"ms": ms, "requests": requests, "bytes": bytes})
 }
 
+/// Says by when something existed, and who says so; none where no clock vouches for it any longer.
+pub(crate) fn existence(existence: &Existence) -> Option<Value> {
+    match existence {
+        Existence::At { time, authority } => {
+            Some(json!({"time": time.to_string(), "authority": escape(authority)}))
+        }
+        Existence::Undated => None,
+    }
+}
+
 /// Says where an attestation was found.
 pub(crate) const fn source(source: Source) -> &'static str {
     match source {
+        Source::Archive => "archive",
         Source::FallbackIndex => "fallback",
         Source::File => "bundle",
         Source::Layout => "layout",
@@ -126,11 +139,26 @@ pub(crate) fn attestation(examined: &Examined) -> Value {
     if let Some(form) = examined.form {
         value["format"] = json!(form.to_string());
     }
+    if let Some(archived) = &examined.archived {
+        value["archive"] = in_archive(archived, examined);
+    }
     match &examined.result {
         Ok(report) => describe(&mut value, report),
         Err(error) => value["error"] = json!(escape(&error.to_string())),
     }
     value
+}
+
+/// Returns what an archive proves of an attestation.
+fn in_archive(archived: &InArchive, examined: &Examined) -> Value {
+    json!({
+        "origin": escape(archived.origin()),
+        "period": escape(archived.period()),
+        "leaf": archived.index(),
+        "existed": existence(archived.existence()),
+        "level": text::level(archived, examined),
+        "trustedRoot": archived.trusted_root(),
+    })
 }
 
 fn describe(value: &mut Value, report: &Report) {

@@ -1,5 +1,6 @@
 //! The report for people: every check by name, and one line with the answer. Several artifacts take a line each.
 
+use stella_attest::archive::held::{InArchive, RootOf};
 use stella_attest::verify::Examined;
 use stella_bundle::identity::{Compared, escape};
 use stella_bundle::verify::{Check, Facts, Outcome, VerifyError};
@@ -69,6 +70,9 @@ fn sum(several: &[Judged]) -> String {
 /// Returns one attestation: the checks by name, who signed, when, and where it is logged.
 pub(crate) fn attestation(examined: &Examined) -> Vec<String> {
     let mut lines = vec![format!("attestation {}", examined.digest)];
+    if let Some(archived) = &examined.archived {
+        lines.extend(in_archive(archived, examined));
+    }
     let report = match &examined.result {
         Ok(report) => report,
         Err(error) => {
@@ -83,6 +87,32 @@ pub(crate) fn attestation(examined: &Examined) -> Vec<String> {
         lines.push(line.trim_end().to_owned());
     }
     lines
+}
+
+/// Tells what an archive proves of an attestation: that it was archived, by when, and who says so; and the level.
+fn in_archive(archived: &InArchive, examined: &Examined) -> [String; 2] {
+    let (origin, period) = (escape(archived.origin()), escape(archived.period()));
+    let existence = archived.existence();
+    let root = archived.trusted_root().unwrap_or_default();
+    let level = match (level(archived, examined), archived.by) {
+        ("archived", _) => "L0: it was archived, and does not verify now".to_owned(),
+        (_, RootOf::Archive) => {
+            format!("L1: verified again by the trusted root of its time, {root}")
+        }
+        (_, RootOf::Verifier) => "L2: verified by your own trusted root".to_owned(),
+    };
+    let archived = format!("in {period} of {origin}, {existence}");
+    [("archived", archived), ("level", level)]
+        .map(|(name, detail)| format!("  {:<10}{name:<10} {detail}", "ok"))
+}
+
+/// Names the level that an attestation of an archive reaches.
+pub(super) fn level(archived: &InArchive, examined: &Examined) -> &'static str {
+    match (examined.verified(), archived.by) {
+        (None, _) => "archived",
+        (Some(_), RootOf::Archive) => "reverified",
+        (Some(_), RootOf::Verifier) => "independent",
+    }
 }
 
 /// Returns how a check ended, as reports have it, and why, or what it found.

@@ -1,13 +1,15 @@
 //! `stella archive`: evidence that outlives certificates, logs and algorithms.
 
 mod anchor;
+pub(super) mod believed;
 pub(super) mod ceremony;
 mod collect;
 mod extract;
 mod hold;
 pub(super) mod keyset;
 pub(super) mod period;
-mod place;
+pub(super) mod place;
+mod prove;
 mod prune;
 mod renew;
 mod run;
@@ -33,6 +35,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keyset(keyset::Command),
     List(show::Args),
+    Prove(prove::Args),
     Prune(prune::Args),
     Renew(Box<renew::Args>),
     #[command(visible_alias = "re-sign")]
@@ -48,6 +51,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
         Command::Extract(args) => extract::run(&args).await,
         Command::Hold(command) => hold::run(&command).await,
         Command::List(args) => show::run(&args).await,
+        Command::Prove(args) => prove::run(&args).await,
         Command::Prune(args) => prune::run(&args).await,
         Command::Renew(args) => renew::run(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,

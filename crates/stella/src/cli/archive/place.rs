@@ -70,7 +70,7 @@ impl PlaceFlags {
 }
 
 /// Opens a place of archives.
-pub(super) fn storage(
+pub(in crate::cli) fn storage(
     text: &str,
     purpose: Purpose,
     registry: &RegistryFlags,
@@ -80,7 +80,7 @@ pub(super) fn storage(
 }
 
 /// Says whether a text names a folder or file on this machine.
-pub(super) fn is_folder(text: &str) -> bool {
+pub(in crate::cli) fn is_folder(text: &str) -> bool {
     place::is_path(&spelled(text))
 }
 
@@ -93,7 +93,7 @@ fn spelled(text: &str) -> String {
 }
 
 /// Says what an error of an archive means.
-pub(super) fn failure(error: ArchiveError) -> Failure {
+pub(in crate::cli) fn failure(error: ArchiveError) -> Failure {
     use ArchiveError as E;
     let error = match error {
         E::Sign(error) => return error.into(),
@@ -106,12 +106,15 @@ pub(super) fn failure(error: ArchiveError) -> Failure {
             .hint("`stella archive list` shows what is there"),
         E::Frame { .. }
         | E::Frontier(_)
+        | E::Growth(_)
         | E::History(_)
         | E::Index(_)
         | E::Leaf { .. }
         | E::Mismatch(_)
+        | E::OtherTree(_)
         | E::Part(_)
         | E::Proof(_)
+        | E::Shrunk { .. }
         | E::Unreadable { .. } => Failure::new(exit::SIGNATURE, message)
             .hint("bring the archive again from where it was made, and check the anchor"),
         E::Busy(_) => {
@@ -119,6 +122,9 @@ pub(super) fn failure(error: ArchiveError) -> Failure {
         }
         E::Keys { .. } => Failure::new(exit::KEY, message)
             .hint("name them with --key and --pq-key; `stella archive keyset show` shows them"),
+        E::Reversed { .. } => {
+            Failure::usage(message).hint("`stella archive list` shows their order")
+        }
         E::Published { .. } => {
             Failure::new(exit::USAGE, message).hint("choose another --release or another place")
         }

@@ -8,24 +8,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde_json::{Value, json};
-use stella_archive::anchor::{Anchor, MAX_ANCHOR};
-use stella_archive::fall::{ALGORITHMS, Falls};
-use stella_archive::history::{Counts, Existence, History, JudgedStatement, Judgement};
+use stella_archive::history::{Counts, History, JudgedStatement, Judgement};
 use stella_attest::archive::Archive;
 use stella_attest::archive::verify::{self, Checked, Demands, Depth};
-use stella_attest::file;
-use stella_bundle::certificate::Certificate;
 use stella_bundle::identity::{Identities, escape};
-use stella_bundle::key::PublicKey;
-use stella_bundle::pem;
-use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{IdentityRule, Policy};
 
-use super::ceremony::now;
+use super::believed::{KnownFlags, read_anchor};
 use super::place::{PlaceFlags, failure};
 use crate::cli::Context;
 use crate::exit::{self, Failure};
+use crate::output;
 use crate::terminal::{self, Estimate};
 use evidence::read_set;
 
@@ -57,18 +51,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
 
-    /// An algorithm that you do not believe from a day on, such as P-256=2035-01-01T00:00:00Z
-    #[arg(long, value_name = "NAME=TIME", value_parser = parse_sunset)]
-    sunset: Vec<(String, UnixTime)>,
-
-    /// Judge as at this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    at: Option<UnixTime>,
-
-    /// A key that others may have since some time: SHA-256 of its SubjectPublicKeyInfo in hex, or the file of its public half or
-    /// certificate in PEM, such as fulcio.pem=2031-05-01T00:00:00Z
-    #[arg(long, value_name = "KEY=TIME", value_parser = parse_compromised)]
-    compromised: Vec<([u8; 32], UnixTime)>,
+    #[command(flatten)]
+    known: KnownFlags,
 
     /// Where a newer archive of the organisation is, whose past renews this one; by default the newest of the same place
     #[arg(long, value_name = "PLACE")]
@@ -103,15 +87,9 @@ enum WantedLevel {
 }
 
 pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
-    let anchor = args.anchor()?;
+    let anchor = read_anchor(&args.anchor)?;
     let own = args.own()?;
-    let mut known = Falls::default();
-    for (name, on) in &args.sunset {
-        known.add_algorithm(name, *on);
-    }
-    for (key, since) in &args.compromised {
-        known.add_key(*key, *since);
-    }
+    let known = args.known.falls();
     if args.level == Some(WantedLevel::Independent) && own.is_none() {
         return Err(Failure::usage(
             "the independent level needs a trusted root of yours: --trusted-root FILE",
@@ -127,7 +105,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
             ));
         }
         let newer = args.newer().await?;
-        return args.extracted(&set, newer, &anchor, own.as_ref(), &known);
+        return args.extracted(set, newer, &anchor, own.as_ref(), &known);
     }
     if args.artifact.is_some() {
         return Err(
@@ -154,7 +132,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
             WantedLevel::Reverified => Depth::Reverified,
             WantedLevel::Independent => Depth::Independent,
         },
-        now: args.at.unwrap_or_else(now),
+        now: args.known.now(),
         threads: args.threads.unwrap_or(usual),
         done: &|count, total| {
             let left = estimate.left(count, total);
@@ -179,14 +157,6 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
 }
 
 impl Args {
-    fn anchor(&self) -> Result<Anchor, Failure> {
-        let path = &self.anchor;
-        let bytes =
-            file::read(path, MAX_ANCHOR).map_err(|error| Failure::io("read", path, &error))?;
-        let text = String::from_utf8_lossy(&bytes);
-        Anchor::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
-    }
-
     /// Whoever signed is taken: who may have is asked when an attestation is used.
     fn policy(&self) -> Result<Policy, Failure> {
         let mut policy = Policy::for_certificates(IdentityRule::Given(Identities::AnyoneUnsafe));
@@ -283,7 +253,7 @@ fn say_past(judgement: &Judgement, sequence: u64) {
         escape(&manifest.period.name),
         manifest.tree.size
     ));
-    terminal::say(&format!("  {}", existed(&statement.existence)));
+    terminal::say(&format!("  {}", statement.existence));
     if newest.manifest.sequence != sequence {
         terminal::say(&format!(
             "  statement {} of {} names it, the newest",
@@ -309,13 +279,6 @@ fn statement(judgement: &Judgement, sequence: u64) -> Option<&JudgedStatement> {
     judgement.statements.get(at)
 }
 
-fn existed(existence: &Existence) -> String {
-    match existence {
-        Existence::At { time, authority } => format!("by {time}, as {} says", escape(authority)),
-        Existence::Undated => "at a time that no clock vouches for any longer".to_owned(),
-    }
-}
-
 /// Says the same as JSON.
 fn past(judgement: &Judgement, sequence: u64) -> Value {
     let statement = statement(judgement, sequence);
@@ -326,50 +289,10 @@ fn past(judgement: &Judgement, sequence: u64) -> Value {
             "counts": each.counts == Counts::Yes,
         })
     });
-    let time = statement.and_then(|each| match &each.existence {
-        Existence::At { time, authority } => {
-            Some(json!({"time": time.to_string(), "authority": authority}))
-        }
-        Existence::Undated => None,
-    });
     json!({
         "manifest": statement.map(|each| &each.manifest),
-        "existed": time,
+        "existed": statement.and_then(|each| output::json::existence(&each.existence)),
         "newest": judgement.newest().map(|each| each.manifest.sequence),
         "signatures": signatures.collect::<Vec<_>>(),
     })
-}
-
-fn parse_sunset(text: &str) -> Result<(String, UnixTime), String> {
-    let wrong = || format!("expected NAME=TIME, NAME one of {}", ALGORITHMS.join(", "));
-    let (name, time) = text.split_once('=').ok_or_else(wrong)?;
-    let is_known = ALGORITHMS.contains(&name);
-    is_known.then_some(()).ok_or_else(wrong)?;
-    Ok((name.to_owned(), parse_time(time)?))
-}
-
-fn parse_time(text: &str) -> Result<UnixTime, String> {
-    UnixTime::parse_rfc3339(text)
-        .ok_or_else(|| "expected a time such as 2035-01-01T00:00:00Z".to_owned())
-}
-
-/// Reads a key and since when others may have it.
-fn parse_compromised(text: &str) -> Result<([u8; 32], UnixTime), String> {
-    let wrong = || "expected KEY=TIME, KEY as 64 hex digits or a PEM file".to_owned();
-    let (key, time) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let time = parse_time(time)?;
-    let mut id = [0; 32];
-    if key.len() == 64 && hex::decode_to_slice(key, &mut id).is_ok() {
-        return Ok((id, time));
-    }
-    let pem_text = fs::read_to_string(key).map_err(|error| format!("{key}: {error}"))?;
-    let blocks = pem::decode_all(&pem_text).map_err(|error| format!("{key}: {error}"))?;
-    let block = blocks.first().ok_or_else(wrong)?;
-    let found = match block.label.as_str() {
-        "CERTIFICATE" => Certificate::parse(&block.der)
-            .ok()
-            .map(|each| each.public_key().clone()),
-        _ => PublicKey::from_pem(&pem_text).ok(),
-    };
-    found.map(|key| (key.key_id(), time)).ok_or_else(wrong)
 }

@@ -17,6 +17,8 @@ use crate::registry::RegistryFlags;
 use crate::{terminal, trust};
 
 /// Write every attestation of an artifact into one file that verifies offline
+///
+/// The same file is made out of an archive, with its proofs, by `stella archive extract`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

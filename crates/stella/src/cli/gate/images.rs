@@ -52,6 +52,11 @@ pub(crate) struct ImageFlags {
 }
 
 impl ImageFlags {
+    /// Returns how registries are reached.
+    pub(super) const fn registry(&self) -> &RegistryFlags {
+        &self.registry
+    }
+
     /// Returns the images that were named: by flags, in files, among the artifacts (`NAME@sha256:…` is no file).
     pub(super) fn named(&self, given: &[String]) -> Result<Vec<String>, Failure> {
         let by_digest = given.iter().filter(|text| is_image(text));

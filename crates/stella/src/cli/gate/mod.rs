@@ -1,6 +1,7 @@
 //! The gate: reads files, judges, reports; opens no socket. `stella verify`, `stella attest verify` and
 //! `stella policy explain` are this engine with other words.
 
+mod archived;
 mod artifacts;
 mod from;
 mod identity_flags;
@@ -14,8 +15,9 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Instant;
 
+use stella_attest::archive::held::RootOf;
 use stella_attest::image::Image;
-use stella_attest::verify::{Gate, Question};
+use stella_attest::verify::{Candidate, Gate, Question};
 use stella_bundle::predicate::PredicateType;
 use stella_bundle::verify::{Evidence, LogRule, ManagedKey, Trust};
 use stella_policy::mode::Mode;
@@ -31,6 +33,7 @@ use crate::terminal;
 use crate::terminal::Progress;
 use crate::trust::{self, Acceptance, DevelopmentRule, TrustMaterial};
 
+use archived::{ArchiveFlags, Archives};
 pub(super) use artifacts::BUNDLE_ENDINGS;
 use images::{ImageFlags, Images};
 use named::Named;
@@ -51,6 +54,9 @@ pub(crate) struct GateFlags {
     source: SourceFlags,
 
     #[command(flatten)]
+    archive: ArchiveFlags,
+
+    #[command(flatten)]
     images: ImageFlags,
 
     #[command(flatten)]
@@ -59,7 +65,7 @@ pub(crate) struct GateFlags {
     #[command(flatten)]
     trust: TrustFlags,
 
-    /// Promise that no socket is opened; verification opens one only to read the attestations of an image
+    /// Promise that no socket is opened; verification opens one only to read the attestations of an image, or archives in a registry
     #[arg(long)]
     offline: bool,
 }
@@ -113,7 +119,12 @@ pub(crate) fn judge(
 ) -> Result<Run, Failure> {
     // 1. What is asked, and whom to believe.
     let (policy, origin) = flags.policy.policy()?;
-    let (gate, material) = gate_of(context, policy, origin, &flags.trust)?;
+    let opened = open_gate(context, policy, origin, &flags.trust)?;
+    let (gate, material) = (&opened.gate, &opened.material);
+    let is_root_missing = material.is_none() && !asks_nobody(gate.policy());
+    if is_root_missing && !flags.archive.is_anchored() {
+        trust::require_chosen(None)?;
+    }
     // 2. The last reading of files.
     let named_images = flags.images.named(given)?;
     let files: Vec<String> = given
@@ -123,11 +134,11 @@ pub(crate) fn judge(
         .collect();
     let names = artifacts::expand(&files)?;
     let keep = what_to_keep(gate.policy());
-    let bundles = flags.bundles()?;
+    let sources = flags.sources(&opened.acceptance, is_root_missing)?;
     let progress = Progress::new("read", names.len());
     let mut asked = Vec::with_capacity(names.len());
     for name in names {
-        let question = flags.question(&name, keep, bundles.as_ref());
+        let question = flags.question(&name, keep, &sources);
         progress.step();
         asked.push((name, question));
     }
@@ -136,13 +147,16 @@ pub(crate) fn judge(
     let mut registries = None;
     // What may be looked at more closely, by its place among the questions.
     let mut again = Vec::new();
-    if flags.is_brought_along(bundles.as_ref()) {
+    if flags.is_brought_along(&sources) {
         for name in named_images {
-            let question = flags.question_about_image(&name, bundles.as_ref());
+            let question = flags.question_about_image(&name, &sources);
             asked.push((name, question));
         }
     } else if !named_images.is_empty() {
         flags.require_network()?;
+        if is_root_missing {
+            trust::require_chosen(None)?;
+        }
         let images = Images::open(&flags.images, gate.policy())?;
         for each in images.ask(&named_images) {
             again.extend(each.again.map(|image| (asked.len(), image)));
@@ -151,15 +165,16 @@ pub(crate) fn judge(
         registries = Some(images);
     }
     // 4. The rules.
-    let mut judged = judge_all(&gate, asked);
+    let mut judged = judge_all(gate, asked);
     if let Some(images) = &registries {
-        look_again(&gate, images, &again, &mut judged);
+        look_again(gate, images, &again, &mut judged);
     }
+    let (traffic, policy) = (registries.as_ref().map(Images::traffic), gate.policy());
     Ok(Run {
         judged,
-        trust: material,
-        traffic: registries.as_ref().map(Images::traffic),
-        policy: gate.policy().clone(),
+        policy: policy.clone(),
+        traffic,
+        trust: opened.material.clone(),
         elapsed: start.elapsed(),
     })
 }
@@ -167,23 +182,55 @@ pub(crate) fn judge(
 /// Makes the gate of a policy, and says whom it believes; none where keys alone decide.
 pub(super) fn gate_of(
     context: &Context,
-    mut policy: Policy,
+    policy: Policy,
     origin: Origin,
     flags: &TrustFlags,
 ) -> Result<(Gate, Option<TrustMaterial>), Failure> {
+    let opened = open_gate(context, policy, origin, flags)?;
+    if opened.material.is_none() && !asks_nobody(opened.gate.policy()) {
+        trust::require_chosen(None)?;
+    }
+    Ok((opened.gate, opened.material))
+}
+
+/// A gate, and whom it believes.
+struct Opened {
+    gate: Gate,
+    /// None where nobody was chosen.
+    material: Option<TrustMaterial>,
+    /// Which trust roots may be believed.
+    acceptance: Acceptance,
+}
+
+/// Makes the gate of a policy. Where nobody was chosen it believes nobody.
+fn open_gate(
+    context: &Context,
+    mut policy: Policy,
+    origin: Origin,
+    flags: &TrustFlags,
+) -> Result<Opened, Failure> {
     PolicyFlags::narrow_trust(&mut policy, flags.fingerprint())?;
     let acceptance = Acceptance {
         digests: policy.trust.clone(),
         development: development_rule(&policy, origin),
     };
-    let mut material = flags.choose_accepted(context, &acceptance)?;
-    if material.is_none() && !asks_nobody(&policy) {
-        material = Some(trust::require_chosen(None)?);
-    }
+    let material = flags.choose_accepted(context, &acceptance)?;
     let trust = material
         .as_ref()
         .map_or_else(Trust::default, TrustMaterial::prepare);
-    Ok((Gate::new(trust, policy), material))
+    Ok(Opened {
+        gate: Gate::new(trust, policy),
+        material,
+        acceptance,
+    })
+}
+
+/// What was named as sources of attestations, read or opened once for all artifacts.
+struct Sources {
+    bundles: Option<Named>,
+    archives: Option<Archives>,
+    /// Whether only an archive's own trusted roots can count, because nobody else was chosen.
+    is_root_missing: bool,
 }
 
 /// Judges every question, and says for each name what it came to.
@@ -232,17 +279,32 @@ fn look_again(gate: &Gate, images: &Images<'_>, again: &[(usize, Image)], judged
 }
 
 impl GateFlags {
-    /// Reads the bundles that were named, once for all artifacts; none when none was.
-    fn bundles(&self) -> Result<Option<Named>, Failure> {
-        match self.source.named() {
-            [] => Ok(None),
-            paths => Named::read(paths).map(Some),
+    /// Reads the bundles that were named, and opens the archives.
+    fn sources(&self, acceptance: &Acceptance, is_root_missing: bool) -> Result<Sources, Failure> {
+        if self.offline && self.archive.needs_network() {
+            return Err(archived::network_needed());
         }
+        let by = match self.trust.is_root_given() {
+            true => RootOf::Verifier,
+            false => RootOf::Archive,
+        };
+        let believed = self.archive.believe(by, acceptance)?;
+        let bundles = match self.source.named() {
+            [] => None,
+            paths => Some(Named::read(paths, believed.as_ref())?),
+        };
+        let registry = self.images.registry();
+        let archives = self.archive.open(registry, believed.as_ref())?;
+        Ok(Sources {
+            bundles,
+            archives,
+            is_root_missing,
+        })
     }
 
-    /// Says whether attestations were given by file: then no registry is asked.
-    const fn is_brought_along(&self, bundles: Option<&Named>) -> bool {
-        bundles.is_some() || self.pieces.is_given()
+    /// Says whether it was said where attestations are: then no image's registry is asked.
+    const fn is_brought_along(&self, sources: &Sources) -> bool {
+        sources.bundles.is_some() || sources.archives.is_some() || self.pieces.is_given()
     }
 
     /// Requires that a registry may be asked.
@@ -259,37 +321,43 @@ impl GateFlags {
     }
 
     /// Makes the question about an image whose attestations were brought along: its digest must stand in its name.
-    fn question_about_image(
-        &self,
-        name: &str,
-        bundles: Option<&Named>,
-    ) -> Result<Question, Failure> {
+    fn question_about_image(&self, name: &str, sources: &Sources) -> Result<Question, Failure> {
         let reference = crate::registry::parse(name)?;
         let digest = reference.digest().ok_or_else(|| {
             Failure::usage(format!("{name} names no digest, and no registry is asked"))
                 .hint("name the image by digest: REGISTRY/REPO@sha256:HEX")
         })?;
-        self.question(&digest.to_string(), Keep::Digests, bundles)
+        self.question(&digest.to_string(), Keep::Digests, sources)
     }
 
     /// Reads an artifact and everything that may speak of it.
-    fn question(
-        &self,
-        name: &str,
-        keep: Keep,
-        bundles: Option<&Named>,
-    ) -> Result<Question, Failure> {
+    fn question(&self, name: &str, keep: Keep, sources: &Sources) -> Result<Question, Failure> {
         let artifact = Artifact::read_and_keep(name, keep)?;
-        let candidates = match (self.pieces.candidate()?, bundles) {
-            (Some(detached), _) => vec![detached],
-            (None, Some(named)) => named.about(&artifact.digests),
-            (None, None) => self.source.candidates(&artifact)?,
-        };
+        let candidates = self.candidates(&artifact, sources)?;
+        if sources.is_root_missing {
+            archived::require_all_held(&candidates)?;
+        }
         Ok(Question {
             candidates,
             artifact: artifact.digests,
             content: artifact.content,
         })
+    }
+
+    /// Finds everything that may speak of an artifact.
+    fn candidates(
+        &self,
+        artifact: &Artifact,
+        sources: &Sources,
+    ) -> Result<Vec<Candidate>, Failure> {
+        if let Some(detached) = self.pieces.candidate()? {
+            return Ok(vec![detached]);
+        }
+        match (&sources.bundles, &sources.archives) {
+            (Some(named), _) => Ok(named.about(&artifact.digests)),
+            (None, Some(archives)) => archives.about(&artifact.digests),
+            (None, None) => self.source.candidates(artifact),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use stella_bundle::digest::Digest;
 use stella_bundle::legacy;
 use stella_bundle::statement::Statement;
 
+use super::archived::Believed;
 use crate::cli::attest::source;
 use crate::exit::Failure;
 
@@ -19,9 +20,19 @@ use crate::exit::Failure;
 pub(super) struct Named(Vec<(Candidate, Option<Vec<Digest>>)>);
 
 impl Named {
-    /// Reads the files.
-    pub(super) fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
-        let candidates = source::candidates_in(paths)?;
+    /// Reads the files; what an archive says of them counts where its organisation is believed.
+    pub(super) fn read(
+        paths: &[PathBuf],
+        believed: Option<&Believed<'_>>,
+    ) -> Result<Self, Failure> {
+        let mut candidates = Vec::new();
+        for path in paths {
+            let held = believed.map(|believed| believed.candidates(path));
+            candidates.extend(match held.transpose()?.flatten() {
+                Some(held) => held,
+                None => source::candidates_in(std::slice::from_ref(path))?,
+            });
+        }
         let with_subjects = |candidate: Candidate| {
             let subjects = subjects(&candidate);
             (candidate, subjects)

@@ -65,6 +65,7 @@ impl PieceFlags {
             digest: DigestAlgorithm::Sha256.digest(&signature),
             source: Source::File,
             found: Found::Pieces(Ok(Box::new(pieces.to_bundle().map_err(refuse)?))),
+            held: None,
         }))
     }
 }

@@ -36,6 +36,11 @@ impl TrustFlags {
         self.trust_fingerprint.as_deref()
     }
 
+    /// Says whether a trusted root was named.
+    pub(super) const fn is_root_given(&self) -> bool {
+        self.trusted_root.is_some()
+    }
+
     /// Returns by whose services something is signed where these flags say whom to believe.
     pub(crate) fn to_place(&self) -> Place {
         Place {

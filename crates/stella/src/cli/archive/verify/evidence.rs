@@ -7,21 +7,18 @@ use serde_json::{Value, json};
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::history::{self, History, Judgement};
-use stella_archive::levels::{Level, Levels, Place, Scales, read_roots};
-use stella_attest::archive::extract::Proof;
+use stella_archive::levels::{Level, Levels, Scales, read_roots};
+use stella_attest::archive::extract;
 use stella_attest::file;
 use stella_bundle::attestation_set::AttestationSet;
 use stella_bundle::bundle::MAX_BUNDLE;
 use stella_bundle::identity::escape;
-use stella_bundle::json::decode_base64;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::Artifact;
-use stella_tlog::hash::Hash;
-use stella_tlog::tree::{LeafIndex, TreeSize};
 
-use super::{Args, WantedLevel, existed, past, say_past};
+use super::{Args, WantedLevel, past, say_past};
 use crate::artifact;
-use crate::cli::archive::ceremony::now;
+use crate::cli::archive::place::failure;
 use crate::exit::{self, Failure};
 use crate::terminal;
 
@@ -29,20 +26,20 @@ impl Args {
     /// Verifies a file that was taken out of an archive.
     pub(super) fn extracted(
         &self,
-        set: &AttestationSet,
+        set: AttestationSet,
         newer: Option<(History, Vec<Vec<u8>>)>,
         anchor: &Anchor,
         own: Option<&TrustedRoot>,
         known: &Falls,
     ) -> Result<u8, Failure> {
-        let broken =
-            |what: &str| Failure::new(exit::SIGNATURE, format!("the file's {what} cannot be read"));
-        let own_roots = set.trusted_roots.iter().map(|root| root.content.clone());
+        let missing = || Failure::new(exit::SIGNATURE, "the file's past cannot be read");
+        let carried = extract::of_file(set)
+            .map_err(failure)?
+            .ok_or_else(missing)?;
         let more = newer.iter().flat_map(|(_, roots)| roots.clone());
-        let files: Vec<_> = own_roots.chain(more).collect();
+        let files: Vec<_> = carried.roots.into_iter().chain(more).collect();
         let roots = read_roots(&files);
-        let past_words = set.archive.clone().unwrap_or_default();
-        let mut past: History = serde_json::from_value(past_words).map_err(|_| broken("past"))?;
+        let mut past = carried.history;
         if let Some((longer, _)) = newer {
             let begins = longer.statements.get(..past.statements.len());
             if begins != Some(&past.statements[..]) {
@@ -54,7 +51,7 @@ impl Args {
             past = longer;
         }
         past.roots = roots.iter().map(|(_, root)| root.clone()).collect();
-        let now = self.at.unwrap_or_else(now);
+        let now = self.known.now();
         let judgement = history::judge(&past, anchor, known, own, now);
         let judgement =
             judgement.map_err(|error| Failure::new(exit::SIGNATURE, error.to_string()))?;
@@ -76,21 +73,13 @@ impl Args {
             Artifact::Digests(&named.digests)
         });
         let mut rows = Vec::new();
-        let mut is_good = !set.attestations.is_empty();
-        for attestation in &set.attestations {
-            let proof = attestation.archive.clone().unwrap_or_default();
-            let proof: Proof = serde_json::from_value(proof).map_err(|_| broken("proof"))?;
-            let path: Option<Vec<Hash>> = proof.path.iter().map(|text| to_hash(text)).collect();
-            let place = Place {
-                line: proof.leaf.as_bytes(),
-                index: LeafIndex(proof.index),
-                size: TreeSize(proof.size),
-                path: &path.ok_or_else(|| broken("proof"))?,
-                bundle: Some(attestation.bundle.as_slice()).filter(|bytes| !bytes.is_empty()),
-            };
+        let mut is_good = !carried.attestations.is_empty();
+        for (_, place) in &carried.attestations {
+            let place = place.as_ref().ok_or_else(missing)?;
+            let place = place.place();
             let levels = scales.weigh(&place, &compared);
             is_good &= levels.archived.holds() && self.is_reached(&levels);
-            rows.push((proof.index, levels));
+            rows.push((place.index.0, levels));
         }
         self.report_levels(&judgement, &rows);
         Ok(if is_good { exit::OK } else { exit::SIGNATURE })
@@ -117,7 +106,7 @@ impl Args {
         for (index, levels) in rows {
             terminal::say(&format!("  leaf {index}"));
             if let Level::Holds(archived) = &levels.archived {
-                terminal::say(&format!("    archived {}", existed(&archived.existence)));
+                terminal::say(&format!("    archived {}", archived.existence));
             }
             for (name, told) in [
                 ("L0 archived", level(&levels.archived)),
@@ -152,10 +141,6 @@ fn level<T>(level: &Level<T>) -> Value {
         Level::Refused(refusal) => json!({"result": "refused", "because": refusal.to_string()}),
         Level::Unknown(missing) => json!({"result": "unknown", "because": missing.to_string()}),
     }
-}
-
-fn to_hash(text: &str) -> Option<Hash> {
-    Hash::try_from(decode_base64(text)?.as_slice()).ok()
 }
 
 /// Reads an exported set; none where the file is something else.
