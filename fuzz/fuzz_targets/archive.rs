@@ -12,6 +12,7 @@ use stella_archive::history::{History, judge};
 use stella_archive::index::{HEAD, Head, IndexError, Keys, ReadAt};
 use stella_archive::keyset::Keyset;
 use stella_archive::leaf::Leaf;
+use stella_archive::retention::{Hold, Prune};
 use stella_archive::statement::OrgStatement;
 use stella_bundle::time::UnixTime;
 
@@ -36,6 +37,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok((growth, ..)) = GrowthFile::read(bytes) {
         let _ = growth.verify();
+    }
+    if let Ok(hold) = Hold::parse(bytes) {
+        assert_eq!(hold.to_bytes(), bytes);
+    }
+    if let Ok(prune) = Prune::parse(bytes) {
+        assert_eq!(prune.to_bytes(), bytes);
     }
     if let Ok(statement) = OrgStatement::parse(bytes) {
         let _ = statement.to_manifest();

@@ -53,6 +53,22 @@ fn what_was_sealed_verifies_when_everything_else_is_gone() {
             "tree of 5 leaves, statement 2",
         ],
     );
+    // What an archive says of itself.
+    let show = ["archive", "show", "archive", "--period", "v2"];
+    says(
+        &office.desk.run(show).ended(0).out,
+        &[
+            "archive.example.org v2, statement 1",
+            "1 attestations verified, 0 refused",
+            "leaves 4 to 5 of a tree of 5",
+        ],
+    );
+    let said = office
+        .desk
+        .run([&show[..], &["--json"]].concat())
+        .ended(0)
+        .json();
+    assert_eq!(said["manifest"]["range"]["start"], 4);
     // Found by what they say.
     let search = ["archive", "search", "archive"];
     let found = |more: &[&str]| office.desk.run([&search[..], more, &["--json"]].concat());

@@ -145,9 +145,21 @@ fn what_is_due_goes_and_what_is_held_stays_until_it_is_released() {
     let extract = ["archive", "extract", "archive", &held, "--period", "v1"];
     let output = ["--output", "evidence.json"];
     office.desk.run([&extract[..], &output].concat()).ended(0);
-    let verify = ["archive", "verify", "evidence.json", "--anchor", "org/org.anchor"];
+    let verify = [
+        "archive",
+        "verify",
+        "evidence.json",
+        "--anchor",
+        "org/org.anchor",
+    ];
     let said = office.desk.run(verify).ended(12);
-    says(&said.out, &["L0 archived        holds", "unknown: the attestation's bytes are not there"]);
+    says(
+        &said.out,
+        &[
+            "L0 archived        holds",
+            "unknown: the attestation's bytes are not there",
+        ],
+    );
     let archived = ["--level", "archived"];
     office.desk.run([&verify[..], &archived].concat()).ended(0);
     let said = office.desk.run(["archive", "list"]).ended(0);

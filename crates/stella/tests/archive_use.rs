@@ -81,6 +81,29 @@ fn that_an_archive_only_grew_is_proved_between_any_periods_and_checked_without_i
 }
 
 #[test]
+fn hashes_of_many_archives_make_one_proof() {
+    let office = Office::open(0);
+    let desk = &office.desk;
+    for release in ["v1", "v2", "v3"] {
+        // What is no attestation is refused, and a leaf all the same.
+        let lines = (0..300).map(|each| format!("[\"{release}\",{each}]\n"));
+        let lines = desk.write("many.jsonl", lines.collect::<String>());
+        let run = ["archive", "run", "--release", release, "--from", &lines];
+        desk.run([&run[..], &KEYS].concat()).ended(12);
+    }
+    copy(desk, "org/org.anchor", "org.anchor");
+    for (from, to, sizes) in [
+        ("v1", "v2", "from 301 leaves to 601"),
+        ("v1", "v3", "from 301 leaves to 901"),
+        ("v2", "v3", "from 601 leaves to 901"),
+    ] {
+        let ends = ["--from", from, "--to", to];
+        let said = prove(desk, &[&ends[..], &ANCHOR].concat()).ended(0);
+        says(&said.out, &[sizes]);
+    }
+}
+
+#[test]
 fn a_changed_proof_and_another_s_anchor_are_refused() {
     let office = three_periods();
     let desk = &office.desk;

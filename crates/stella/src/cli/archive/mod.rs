@@ -7,6 +7,7 @@ mod collect;
 mod extract;
 mod hold;
 pub(super) mod keyset;
+mod list;
 pub(super) mod period;
 pub(super) mod place;
 mod prove;
@@ -34,13 +35,14 @@ pub(crate) enum Command {
     /// Hold ceremonies: who may sign for the organisation, whose clocks count, what was compromised
     #[command(subcommand)]
     Keyset(keyset::Command),
-    List(show::Args),
+    List(list::Args),
     Prove(prove::Args),
     Prune(prune::Args),
     Renew(Box<renew::Args>),
     #[command(visible_alias = "re-sign")]
     Run(Box<run::Args>),
     Search(search::Args),
+    Show(show::Args),
     Verify(Box<verify::Args>),
 }
 
@@ -50,12 +52,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
         Command::Collect(args) => collect::run(context, &args).await,
         Command::Extract(args) => extract::run(&args).await,
         Command::Hold(command) => hold::run(&command).await,
-        Command::List(args) => show::run(&args).await,
+        Command::List(args) => list::run(&args).await,
         Command::Prove(args) => prove::run(&args).await,
         Command::Prune(args) => prune::run(&args).await,
         Command::Renew(args) => renew::run(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
         Command::Search(args) => search::run(&args).await,
+        Command::Show(args) => show::run(&args).await,
         Command::Verify(args) => verify::run(context, &args).await,
         Command::Keyset(command) => keyset::run(context, command).await,
     }

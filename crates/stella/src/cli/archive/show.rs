@@ -1,26 +1,25 @@
-//! `stella archive list`: what there is.
+//! `stella archive show`: what one archive says of itself.
 
 use serde_json::json;
-use stella_attest::archive::open;
+use stella_archive::statement::Manifest;
+use stella_attest::archive::Archive;
 use stella_bundle::identity::escape;
 
-use super::place::{self, failure};
-use crate::cli::mirror::place::Purpose;
+use super::place::{PlaceFlags, failure};
 use crate::exit::{self, Failure};
-use crate::registry::RegistryFlags;
 use crate::terminal;
 
-/// List the archives of a place, oldest first
+/// Show what an archive says of itself: its period, how much it holds, how it was verified, who signed, what logs lacked
 ///
-/// This is what the place says of them; `stella archive verify` says what is true of one.
+/// This is what its statement says; `stella archive verify` says whether that is true.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stella archive show archive
+  stella archive show registry.example/org/archive --period 2026-11 --json")]
 pub(crate) struct Args {
-    /// Where archives are: an OCI layout's folder or tar file, or a repository
-    #[arg(default_value = "archive")]
-    archive: String,
-
     #[command(flatten)]
-    registry: RegistryFlags,
+    place: PlaceFlags,
 
     /// Print JSON
     #[arg(long)]
@@ -28,33 +27,93 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
-    let storage = place::storage(&args.archive, Purpose::Read, &args.registry)?;
-    let listed = open::list(&storage).await.map_err(failure)?;
+    let (archive, _) = args.place.open_with_newest().await?;
+    let (history, _) = archive.history().await.map_err(failure)?;
+    let last = history.statements.last();
+    let manifest = last.and_then(|document| document.to_manifest().ok());
+    let manifest = manifest.ok_or_else(|| {
+        Failure::new(
+            exit::SIGNATURE,
+            "the archive has no statement that can be read",
+        )
+        .hint("bring the archive again from where it was made")
+    })?;
     if args.json {
-        let rows = listed.iter().map(|each| {
-            json!({"period": each.name, "origin": each.origin, "sequence": each.sequence, "size": each.size, "isPruned": each.is_pruned})
-        });
-        terminal::say_json(
-            &json!({"schema": "stella.archives/v1", "archives": rows.collect::<Vec<_>>()}),
-        );
+        let files = archive.files();
+        let files = files.map(|(name, size)| json!({"name": name, "size": size}));
+        terminal::say_json(&json!({
+            "schema": "stella.archive-show/v1",
+            "period": archive.name,
+            "manifest": manifest,
+            "files": files.collect::<Vec<_>>(),
+        }));
         return Ok(exit::OK);
     }
-    for each in &listed {
-        terminal::say(&format!(
-            "{:>4}  {:<16} {:>14} bytes  {}{}",
-            each.sequence,
-            escape(&each.name),
-            each.size,
-            escape(&each.origin),
-            if each.is_pruned {
-                "  (the attestations' bytes were let go)"
-            } else {
-                ""
-            },
+    say(&archive, &manifest);
+    Ok(exit::OK)
+}
+
+fn say(archive: &Archive, manifest: &Manifest) {
+    let line = |text: String| terminal::say(&text);
+    let (period, counts) = (&manifest.period, manifest.counts);
+    line(format!(
+        "{} {}, statement {}",
+        escape(&manifest.origin),
+        escape(&period.name),
+        manifest.sequence
+    ));
+    line(format!("  from {} until {}", period.start, period.end));
+    line(format!(
+        "  {} attestations verified, {} refused, {} records",
+        counts.verified, counts.rejected, counts.records
+    ));
+    line(format!(
+        "  leaves {} to {} of a tree of {}, root {}",
+        manifest.range.start,
+        manifest.range.end,
+        manifest.tree.size,
+        hex::encode(manifest.tree.root)
+    ));
+    for each in &manifest.profiles {
+        let policy = each.policy.map_or_else(
+            || "whoever signed".to_owned(),
+            |digest| format!("policy sha256:{}", hex::encode(digest.0)),
+        );
+        line(format!(
+            "  verified by {}, trusted root sha256:{}, {policy}",
+            escape(&each.verifier),
+            hex::encode(each.trusted_root)
         ));
     }
-    if listed.is_empty() {
-        terminal::tell(&format!("{} has no archive", storage.name()));
+    for each in &manifest.coverage {
+        line(format!(
+            "  log {}: of entries {} to {}, {} archived, {} missing",
+            escape(&each.log),
+            each.from,
+            each.to,
+            each.archived,
+            each.missing
+        ));
     }
-    Ok(exit::OK)
+    for signer in &manifest.signers {
+        line(format!(
+            "  signed by {}, keyset {}",
+            hex::encode(&signer.0[..8]),
+            manifest.keyset.version
+        ));
+    }
+    line(format!(
+        "  stamped by {}, bytes kept for {} months",
+        authorities(manifest.require.timestamps),
+        manifest.retention.months
+    ));
+    let size: u64 = archive.files().map(|(_, size)| size).sum();
+    line(format!("  {} files, {size} bytes", archive.files().count()));
+}
+
+fn authorities(count: u64) -> String {
+    match count {
+        1 => "1 authority".to_owned(),
+        many => format!("{many} authorities"),
+    }
 }
