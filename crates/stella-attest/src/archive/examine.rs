@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use futures_util::stream::{Stream, StreamExt as _};
@@ -24,6 +25,9 @@ use super::spool::Finding;
 const BATCH: usize = 1024;
 /// Bytes of attestations that are held in memory until they are verified.
 const BATCH_BYTES: usize = 16 << 20;
+
+/// Attestations that a thread takes at once: what one certificate signed lies together, and is verified together.
+const AT_ONCE: usize = 32;
 
 /// What comes in: attestations, from wherever they are.
 pub type Incoming<'a> = Pin<Box<dyn Stream<Item = Result<Arrival, ArchiveError>> + 'a>>;
@@ -140,30 +144,39 @@ async fn examined(running: tokio::task::JoinHandle<Examined>) -> Examined {
     }
 }
 
-/// Verifies attestations side by side; the findings come in their order.
+/// Verifies attestations side by side; the findings come in their order. Each thread takes the next few that nobody has taken: one
+/// that others keep from its core holds up nobody.
 fn examine_all(
     verifier: &Verifier,
     batch: &[Arrival],
     now: UnixTime,
     threads: NonZeroUsize,
 ) -> Vec<Result<Finding, ArchiveError>> {
-    let share = batch.len().div_ceil(threads.get()).max(1);
-    let work = |some: &[Arrival]| {
-        let memo = Memo::remembering();
-        let examine = |arrival: &Arrival| arrival.examine(verifier, now, &memo);
-        some.iter().map(examine).collect::<Vec<_>>()
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (memo, mut done) = (Memo::remembering(), Vec::new());
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            let Some(some) = batch.chunks(AT_ONCE).nth(part) else {
+                return done;
+            };
+            let findings = some.iter().map(|each| each.examine(verifier, now, &memo));
+            done.push((part, findings.collect::<Vec<_>>()));
+        }
     };
-    thread::scope(|scope| {
-        let workers = batch
-            .chunks(share)
-            .map(|some| scope.spawn(move || work(some)));
-        let workers: Vec<_> = workers.collect();
+    let mut parts = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
         let joined = workers.into_iter().map(|worker| {
             let joined = worker.join();
             joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
         });
-        joined.flatten().collect()
-    })
+        joined.flatten().collect::<Vec<_>>()
+    });
+    parts.sort_by_key(|(part, _)| *part);
+    parts
+        .into_iter()
+        .flat_map(|(_, findings)| findings)
+        .collect()
 }
 
 impl Arrival {

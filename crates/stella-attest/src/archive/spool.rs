@@ -3,8 +3,9 @@
 //! In memory is only what sorting needs: 64 bytes for each attestation. Once the set is frozen these files do not change.
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::leaf::{Kind, Leaf, Status};
@@ -49,6 +50,8 @@ impl Finding {
     }
 }
 
+/// Bytes after which the disk is told to write.
+const EARLY: u64 = 256 << 20;
 /// Seconds of which attestations are sorted by their signer: a certificate's life.
 const SLOT: i64 = 600;
 
@@ -74,6 +77,9 @@ pub(crate) struct SpoolWriter {
     /// Reasons of refusal; a record has the number of its own, from 1.
     reasons: Vec<String>,
     ranks: Vec<Rank>,
+    /// Bytes that the disk has, or is writing.
+    synced: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl SpoolWriter {
@@ -92,6 +98,8 @@ impl SpoolWriter {
             offset: 0,
             reasons: Vec::new(),
             ranks: Vec::new(),
+            synced: 0,
+            syncing: None,
         })
     }
 
@@ -120,11 +128,35 @@ impl SpoolWriter {
             written.map_err(|error| self.error(error))?;
         }
         self.offset += bytes.len() as u64;
+        self.sync_early()?;
         let is_rejected = finding.status != Status::Verified;
         let slot = finding.time.unwrap_or(NO_TIME).div_euclid(SLOT);
         let rank = (is_rejected, slot, finding.signer, finding.digest.sha256);
         self.ranks.push((rank, number));
         Ok(())
+    }
+
+    /// Has the disk write what came so far while more comes: at the end little is left to wait for.
+    fn sync_early(&mut self) -> Result<(), ArchiveError> {
+        if self.offset < self.synced + EARLY {
+            return Ok(());
+        }
+        self.synced = self.offset;
+        self.join()?;
+        let file = self.bytes.get_ref().try_clone();
+        let file = file.map_err(|error| self.error(error))?;
+        self.syncing = Some(thread::spawn(move || file.sync_data()));
+        Ok(())
+    }
+
+    /// Waits for what is being written.
+    fn join(&mut self) -> Result<(), ArchiveError> {
+        let Some(syncing) = self.syncing.take() else {
+            return Ok(());
+        };
+        let synced = syncing.join();
+        let synced = synced.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+        synced.map_err(|error| self.error(error))
     }
 
     fn reason(&mut self, reason: &str) -> usize {
@@ -138,6 +170,7 @@ impl SpoolWriter {
 
     /// Sorts what was collected, once each, and makes it durable; returns how many there are.
     pub(crate) fn finish(mut self) -> Result<Counted, ArchiveError> {
+        self.join()?;
         self.ranks.sort_unstable();
         // The same bytes have the same rank.
         self.ranks.dedup_by(|later, earlier| later.0 == earlier.0);
