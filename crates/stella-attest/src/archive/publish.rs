@@ -113,9 +113,12 @@ async fn put_parts(
     let config = attachment::empty_config();
     if !storage.has_blob(&config).await? {
         let mut writer = storage.begin_blob(&config).await?;
-        writer
-            .write(Bytes::from_static(attachment::EMPTY_CONFIG))
-            .await?;
+        // What an interrupted run wrote is there already.
+        let written = usize::try_from(writer.written()).unwrap_or(usize::MAX);
+        let rest = attachment::EMPTY_CONFIG.get(written..).unwrap_or_default();
+        if !rest.is_empty() {
+            writer.write(Bytes::from_static(rest)).await?;
+        }
         writer.finish().await?;
     }
     Ok(layers)
