@@ -50,8 +50,9 @@ impl Before {
         let mut listed = open::list(storage).await?;
         listed.retain(|each| Some(each.name.as_str()) != but);
         let head = keysets.head()?;
+        let head = head.filter(|head| Some(head.period.as_str()) != but);
         let Some(newest) = listed.last() else {
-            return match head.filter(|head| Some(head.period.as_str()) != but) {
+            return match head {
                 Some(head) => Err(rolled_back(storage, head)),
                 None => Ok(Self::nothing()),
             };
@@ -67,10 +68,7 @@ impl Before {
         let manifest = judgement.newest().map(|each| each.manifest.clone());
         let manifest = manifest.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
         // 2. Nothing was taken back since this organisation sealed last.
-        if let Some(head) = head
-            && Some(head.period.as_str()) != but
-            && !head.is_in(&history)
-        {
+        if let Some(head) = head.filter(|head| !head.is_in(&history)) {
             return Err(rolled_back(storage, head));
         }
         // 3. The edge of the tree after it.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use futures_util::stream::{Stream, StreamExt as _};
-
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::index::subject_key;
 use stella_archive::leaf::Status;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,7 +104,9 @@ async fn put_parts(
     for part in parts {
         let descriptor = describe(part)?;
         if !storage.has_blob(&descriptor).await? {
-            put_file(storage, &descriptor, &folder.join(&part.name)).await?;
+            let path = folder.join(&part.name);
+            let file = File::open(&path).map_err(|error| ArchiveError::io("read", &path, error))?;
+            put_blob(storage, &descriptor, file, &path).await?;
         }
         written += part.size;
         done(written);
@@ -112,14 +114,7 @@ async fn put_parts(
     }
     let config = attachment::empty_config();
     if !storage.has_blob(&config).await? {
-        let mut writer = storage.begin_blob(&config).await?;
-        // What an interrupted run wrote is there already.
-        let written = usize::try_from(writer.written()).unwrap_or(usize::MAX);
-        let rest = attachment::EMPTY_CONFIG.get(written..).unwrap_or_default();
-        if !rest.is_empty() {
-            writer.write(Bytes::from_static(rest)).await?;
-        }
-        writer.finish().await?;
+        put_blob(storage, &config, attachment::EMPTY_CONFIG, folder).await?;
     }
     Ok(layers)
 }
@@ -175,18 +170,19 @@ fn describe(part: &PartFile) -> Result<Descriptor, ArchiveError> {
     Ok(descriptor)
 }
 
-async fn put_file(
+/// Puts a blob of what is read; `path` is where that is.
+async fn put_blob(
     storage: &Arc<dyn Storage>,
     descriptor: &Descriptor,
+    mut source: impl Read,
     path: &Path,
 ) -> Result<(), ArchiveError> {
     let wrong = |error| ArchiveError::io("read", path, error);
     let mut writer = storage.begin_blob(descriptor).await?;
-    let mut file = File::open(path).map_err(wrong)?;
     let mut skipped = writer.written();
     loop {
         let mut part = Vec::with_capacity(PART);
-        let read = file
+        let read = source
             .by_ref()
             .take(PART as u64)
             .read_to_end(&mut part)
