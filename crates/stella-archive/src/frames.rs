@@ -66,12 +66,26 @@ pub enum FrameError {
     },
 }
 
-/// Compresses a frame.
-///
-/// # Errors
-/// `Damaged`, when the library fails.
-pub fn compress(raw: &[u8]) -> Result<Vec<u8>, FrameError> {
-    zstd::bulk::compress(raw, LEVEL).map_err(|_| FrameError::Damaged)
+/// Compresses frames one after the other; each is the same as if it were the first.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Compressor {
+    /// Makes one; its tables are used again for each frame.
+    ///
+    /// # Errors
+    /// `Damaged`, when the library fails.
+    pub fn new() -> Result<Self, FrameError> {
+        let made = zstd::bulk::Compressor::new(LEVEL);
+        made.map(Self).map_err(|_| FrameError::Damaged)
+    }
+
+    /// Compresses a frame.
+    ///
+    /// # Errors
+    /// `Damaged`, when the library fails.
+    pub fn compress(&mut self, raw: &[u8]) -> Result<Vec<u8>, FrameError> {
+        self.0.compress(raw).map_err(|_| FrameError::Damaged)
+    }
 }
 
 /// Returns the uncompressed length that a frame says it has.
@@ -267,6 +281,10 @@ impl Assembler {
 mod tests {
     use super::*;
 
+    fn pack(raw: &[u8]) -> Result<Vec<u8>, FrameError> {
+        Compressor::new()?.compress(raw)
+    }
+
     fn things() -> Vec<Vec<u8>> {
         (0..3000_u32)
             .map(|each| each.to_le_bytes().repeat(1 + each as usize % 500))
@@ -284,7 +302,7 @@ mod tests {
         assert!(frames.len() > 2);
         let mut assembler = Assembler::new(Class::Evidence);
         for frame in &frames {
-            let packed = compress(&frame.bytes).unwrap();
+            let packed = pack(&frame.bytes).unwrap();
             assert!(
                 assembler
                     .push(frame.first, frame.bytes.len(), &packed)
@@ -314,7 +332,7 @@ mod tests {
 
     #[test]
     fn damaged_and_endless_frames_are_refused() {
-        let packed = compress(&vec![0; 5000]).unwrap();
+        let packed = pack(&vec![0; 5000]).unwrap();
         assert_eq!(
             decompress(&packed, 4999),
             Err(FrameError::TooLong { limit: 4999 })
@@ -329,10 +347,7 @@ mod tests {
     fn what_holds_nothing_is_no_frame_and_no_blob() {
         let skippable = b"\x50\x2a\x4d\x18\x04\0\0\0more";
         assert_eq!(raw_length(skippable), Err(FrameError::Damaged));
-        assert_eq!(
-            raw_length(&compress(b"").unwrap()),
-            Err(FrameError::Damaged)
-        );
+        assert_eq!(raw_length(&pack(b"").unwrap()), Err(FrameError::Damaged));
         assert_eq!(split(b""), Err(FrameError::Damaged));
     }
 

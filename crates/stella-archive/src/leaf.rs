@@ -100,6 +100,29 @@ pub struct Leaf {
     pub time: Option<i64>,
 }
 
+/// 32 bytes in hex; a month has millions of them.
+struct Hex32<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Hex32<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
+        formatter.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// A number, or the word for none.
+struct OrNull(Option<i64>);
+
+impl fmt::Display for OrNull {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => number.fmt(formatter),
+            None => formatter.write_str("null"),
+        }
+    }
+}
+
 /// A line is no leaf as this format writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a leaf of an archive is not written as the format demands")]
@@ -126,17 +149,15 @@ impl Leaf {
     /// Writes the line, its end left out.
     #[must_use]
     pub fn to_line(&self) -> String {
-        let time = self
-            .time
-            .map_or_else(|| "null".to_owned(), |time| time.to_string());
         format!(
-            r#"{{"v":1,"kind":"{}","status":"{}","profile":{},"sha256":"{}","sha3":"{}","size":{},"time":{time}}}"#,
+            r#"{{"v":1,"kind":"{}","status":"{}","profile":{},"sha256":"{}","sha3":"{}","size":{},"time":{}}}"#,
             self.kind.name(),
             self.status,
             self.profile,
-            hex::encode(self.digest.sha256),
-            hex::encode(self.digest.sha3),
+            Hex32(&self.digest.sha256),
+            Hex32(&self.digest.sha3),
             self.size,
+            OrNull(self.time),
         )
     }
 

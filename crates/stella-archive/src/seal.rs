@@ -67,6 +67,17 @@ impl Seal {
 
     /// Appends a leaf whose line was read.
     pub fn append_line(&mut self, leaf: &Leaf, line: &[u8], completed: impl FnMut(u8, u64, Hash)) {
+        self.append_hashed(leaf, line, Leaf::hash(line), completed);
+    }
+
+    /// Appends a leaf whose line was read and hashed.
+    pub fn append_hashed(
+        &mut self,
+        leaf: &Leaf,
+        line: &[u8],
+        hash: Hash,
+        completed: impl FnMut(u8, u64, Hash),
+    ) {
         let count = match leaf.class() {
             Class::Evidence => &mut self.counts.verified,
             Class::Rejected => &mut self.counts.rejected,
@@ -75,7 +86,7 @@ impl Seal {
         *count += 1;
         self.lines.update(line);
         self.lines.update(b"\n");
-        self.frontier.append(Leaf::hash(line), completed);
+        self.frontier.append(hash, completed);
     }
 
     /// Returns the right edge of the tree.

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::ops::Range;
+use std::path::Path;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -53,6 +54,12 @@ pub trait Storage: Send + Sync {
 
     /// Begins to write a blob.
     fn begin_blob<'a>(&'a self, blob: &'a Descriptor) -> Answer<'a, Box<dyn BlobWriter + 'a>>;
+
+    /// Takes a file as a blob without copying it, where the place can: it must be durable, and nobody may write it again. Says whether it
+    /// did.
+    fn adopt_blob<'a>(&'a self, _blob: &'a Descriptor, _file: &'a Path) -> Answer<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
 
     /// Lists the manifests whose subject is `subject`, of every kind, without duplicates; empty when there are none. What
     /// tags alone tell (own tags of attestations) is in the list too.

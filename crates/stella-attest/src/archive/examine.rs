@@ -1,9 +1,11 @@
 //! What the organisation's own verification finds about attestations that come in.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use futures_util::stream::{Stream, StreamExt as _};
@@ -16,14 +18,13 @@ use stella_bundle::memo::Memo;
 use stella_bundle::statement::Subject;
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::{Artifact, Facts, LogFact, Verifier, VerifyError};
+use tokio::sync::oneshot;
 
 use super::error::ArchiveError;
 use super::spool::Finding;
 
-/// Attestations that are verified side by side, and held in memory until they are.
-const BATCH: usize = 1024;
-/// Bytes of attestations that are held in memory until they are verified.
-const BATCH_BYTES: usize = 16 << 20;
+/// Bytes of attestations that are held in memory until those before them are verified.
+const MOST_HELD: usize = 16 << 20;
 
 /// Attestations that a thread takes at once: what one certificate signed lies together, and is verified together.
 const AT_ONCE: usize = 32;
@@ -76,8 +77,7 @@ impl Arrival {
     }
 }
 
-/// Verifies what comes in, a batch at a time: while one is verified the next is read, and the one before is handed on. `done` hears
-/// how many there are so far.
+/// Verifies what comes in on so many threads, and hands it on in its order. `done` hears how many there are so far.
 ///
 /// # Errors
 /// `Claim` where what was found elsewhere does not hold, and those of what comes in and of `each`.
@@ -89,93 +89,119 @@ pub(super) async fn examine_stream(
     done: &(dyn Fn(u64) + Sync),
     mut each: impl FnMut(Vec<u8>, Finding) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    let (mut running, mut seen) = (None, 0);
+    let workers = Workers::start(&verifier, threads);
+    let (mut waiting, mut held, mut seen) = (VecDeque::new(), 0, 0);
     loop {
-        let batch = next_batch(&mut incoming).await?;
-        let finished = match running.take() {
-            Some(running) => examined(running).await,
-            None => Vec::new(),
-        };
-        if !batch.is_empty() {
-            let (verifier, now) = (Arc::clone(&verifier), now());
-            running = Some(tokio::task::spawn_blocking(move || {
-                let findings = examine_all(&verifier, &batch, now, threads);
-                let bytes = batch.into_iter().map(|arrival| arrival.bytes);
-                bytes.zip(findings).collect::<Vec<_>>()
-            }));
+        let some = next_few(&mut incoming).await?;
+        let is_end = some.is_empty();
+        if !is_end {
+            held += some
+                .iter()
+                .map(|arrival| arrival.bytes.len())
+                .sum::<usize>();
+            waiting.push_back(workers.send(some, now()));
         }
-        for (bytes, finding) in finished {
-            each(bytes, finding?)?;
-            seen += 1;
+        while is_end || held > MOST_HELD {
+            let Some(first) = waiting.pop_front() else {
+                break;
+            };
+            for (bytes, finding) in examined(first).await {
+                held -= bytes.len();
+                each(bytes, finding?)?;
+                seen += 1;
+            }
         }
         done(seen);
-        if running.is_none() {
+        if is_end {
             return Ok(());
         }
     }
 }
 
-/// Reads as many attestations as are verified side by side.
-async fn next_batch(incoming: &mut Incoming<'_>) -> Result<Vec<Arrival>, ArchiveError> {
-    let (mut batch, mut held) = (Vec::new(), 0);
-    while batch.len() < BATCH && held < BATCH_BYTES {
+/// Reads as many attestations as a thread takes at once.
+async fn next_few(incoming: &mut Incoming<'_>) -> Result<Vec<Arrival>, ArchiveError> {
+    let (mut some, mut held) = (Vec::new(), 0);
+    while some.len() < AT_ONCE && held < MOST_HELD {
         let Some(arrival) = incoming.next().await.transpose()? else {
             break;
         };
         held += arrival.bytes.len();
-        batch.push(arrival);
+        some.push(arrival);
     }
-    Ok(batch)
+    Ok(some)
 }
 
-/// A batch with what was found.
+/// Threads that verify, each the next few that nobody has taken: one that others keep from its core holds up nobody, and what a
+/// thread verified once it remembers to the end.
+struct Workers {
+    /// The threads end with this.
+    tasks: Sender<Task>,
+}
+
+/// A few attestations, and where what was found goes.
+struct Task {
+    some: Vec<Arrival>,
+    now: UnixTime,
+    answer: oneshot::Sender<thread::Result<Examined>>,
+}
+
+/// A few attestations with what was found.
 type Examined = Vec<(Vec<u8>, Result<Finding, ArchiveError>)>;
 
-/// Waits for a batch; a defect that panics is the caller's.
-async fn examined(running: tokio::task::JoinHandle<Examined>) -> Examined {
-    match running.await {
-        Ok(findings) => findings,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends: nobody waits for the answer.
-            Err(_) => std::future::pending().await,
-        },
+impl Workers {
+    fn start(verifier: &Arc<Verifier>, threads: NonZeroUsize) -> Self {
+        let (tasks, waiting) = mpsc::channel();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..threads.get() {
+            let (verifier, waiting) = (Arc::clone(verifier), Arc::clone(&waiting));
+            thread::spawn(move || work(&verifier, &waiting));
+        }
+        Self { tasks }
+    }
+
+    fn send(
+        &self,
+        some: Vec<Arrival>,
+        now: UnixTime,
+    ) -> oneshot::Receiver<thread::Result<Examined>> {
+        let (answer, examined) = oneshot::channel();
+        let _ = self.tasks.send(Task { some, now, answer });
+        examined
     }
 }
 
-/// Verifies attestations side by side; the findings come in their order. Each thread takes the next few that nobody has taken: one
-/// that others keep from its core holds up nobody.
-fn examine_all(
-    verifier: &Verifier,
-    batch: &[Arrival],
-    now: UnixTime,
-    threads: NonZeroUsize,
-) -> Vec<Result<Finding, ArchiveError>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (memo, mut done) = (Memo::remembering(), Vec::new());
-        loop {
-            let part = next.fetch_add(1, Ordering::Relaxed);
-            let Some(some) = batch.chunks(AT_ONCE).nth(part) else {
-                return done;
-            };
-            let findings = some.iter().map(|each| each.examine(verifier, now, &memo));
-            done.push((part, findings.collect::<Vec<_>>()));
+/// Waits for what was sent; a defect that panics is the caller's.
+async fn examined(examined: oneshot::Receiver<thread::Result<Examined>>) -> Examined {
+    match examined.await {
+        Ok(Ok(examined)) => examined,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        // Every thread answers before it ends.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn work(verifier: &Verifier, waiting: &Mutex<Receiver<Task>>) {
+    let memo = Memo::remembering();
+    loop {
+        let task = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(Task { some, now, answer }) = task else {
+            return;
+        };
+        let examine = |arrival: Arrival| {
+            let finding = arrival.examine(verifier, now, &memo);
+            (arrival.bytes, finding)
+        };
+        let examine_all = || some.into_iter().map(examine).collect();
+        let examined = std::panic::catch_unwind(AssertUnwindSafe(examine_all));
+        let is_defect = examined.is_err();
+        let _ = answer.send(examined);
+        if is_defect {
+            return;
         }
-    };
-    let mut parts = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(|worker| {
-            let joined = worker.join();
-            joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
-        });
-        joined.flatten().collect::<Vec<_>>()
-    });
-    parts.sort_by_key(|(part, _)| *part);
-    parts
-        .into_iter()
-        .flat_map(|(_, findings)| findings)
-        .collect()
+    }
 }
 
 impl Arrival {

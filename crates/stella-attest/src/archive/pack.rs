@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, ErrorKind, Write as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -12,7 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
-use stella_archive::frames::{self, Assembler, Blob, Class, Cutter, FrameAt, FrameError, RawFrame};
+use stella_archive::frames::{
+    Assembler, Blob, Class, Compressor, Cutter, FrameAt, FrameError, RawFrame,
+};
 use stella_archive::index::{self, IndexBuilder};
 use stella_archive::leaf::{Kind, Leaf};
 use stella_archive::nodes;
@@ -88,36 +90,41 @@ pub(crate) fn pack(
     let (frames, waiting) = mpsc::sync_channel::<Job>(threads.get() * 2);
     let waiting = Mutex::new(waiting);
     let order = spool.order()?;
-    let (sealed, index) = thread::scope(|scope| {
+    let (sealed, mut index) = thread::scope(|scope| {
+        // Beside the packer some read what comes next, some compress, and one writes.
+        let (read, batches) = mpsc::sync_channel(2);
+        let order = &order;
+        scope.spawn(move || read_all(spool, order, &read));
         for _ in 0..threads.get() {
             scope.spawn(|| compress(&waiting));
         }
-        let mut packer = Packer::new(folder, before, frames, &mut parts)?;
-        // While some are packed the next are read.
-        let (read, batches) = mpsc::sync_channel(2);
-        let order = &order;
-        scope.spawn(move || {
-            for some in order.chunks(BATCH) {
-                let batch = some.iter().map(|number| spool.read(*number));
-                let batch: Result<Vec<_>, ArchiveError> = batch.collect();
-                if read.send(batch).is_err() {
-                    return;
+        let (blobs, full) = mpsc::sync_channel(1);
+        let writer = scope.spawn(move || write_all(folder, full));
+        let packed = Packer::new(folder, before, frames, blobs).and_then(|mut packer| {
+            for batch in batches {
+                for (leaf, bytes) in batch? {
+                    packer.push(&leaf, &bytes)?;
+                    done(packer.seal.frontier().size().0 - before.size().0);
                 }
             }
-        });
-        for batch in batches {
-            for (leaf, bytes) in batch? {
-                packer.push(&leaf, &bytes)?;
-                done(packer.seal.frontier().size().0 - before.size().0);
+            for (leaf, bytes) in records {
+                packer.push(leaf, bytes)?;
             }
-        }
-        for (leaf, bytes) in records {
-            packer.push(leaf, bytes)?;
-        }
-        let (sealed, mut index) = packer.finish()?;
-        index_subjects(spool, order, before.size().0, &mut index)?;
-        Ok::<_, ArchiveError>((sealed, index))
+            packer.finish()
+        });
+        // What hinders the writer hinders the packer: the writer knows why.
+        let written = writer.join();
+        parts.extend(written.unwrap_or_else(|cause| std::panic::resume_unwind(cause))?);
+        packed
     })?;
+    index_subjects(spool, &order, before.size().0, &mut index)?;
+    for number in 0..NODE_FILES {
+        let part = describe(folder, &nodes::file_name(number))?;
+        // Small trees have no large subtrees.
+        if part.size > 0 {
+            parts.push(part);
+        }
+    }
     let path = folder.join(index::FILE);
     let file = File::create(&path).map_err(|error| ArchiveError::io("write", &path, error))?;
     let mut file = BufWriter::with_capacity(1 << 20, file);
@@ -126,6 +133,25 @@ pub(crate) fn pack(
     written.map_err(|error| ArchiveError::io("write", &path, error))?;
     parts.push(describe(folder, index::FILE)?);
     Ok(Packed { sealed, parts })
+}
+
+/// Attestations with their leaves.
+type Batch = Result<Vec<(Leaf, Vec<u8>)>, ArchiveError>;
+
+/// Reads attestations in the order of the leaves, until all are read or nobody takes them.
+fn read_all(spool: &Spool, order: &[u32], read: &SyncSender<Batch>) {
+    for some in order.chunks(BATCH) {
+        let batch = some.iter().map(|number| spool.read(*number)).collect();
+        if read.send(batch).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes blobs as they come, until all are written or one cannot be.
+fn write_all(folder: &Path, full: Receiver<Blob>) -> Result<Vec<PartFile>, ArchiveError> {
+    let write = |blob: Blob| write_part(folder, &blob.class.file(blob.number), &blob.bytes);
+    full.into_iter().map(write).collect()
 }
 
 /// Notes what each attestation speaks of.
@@ -155,13 +181,18 @@ fn index_subjects(
 type Job = (RawFrame, SyncSender<Result<Vec<u8>, FrameError>>);
 
 fn compress(waiting: &Mutex<Receiver<Job>>) {
+    let mut compressor = Compressor::new();
     loop {
         let job = waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
         let Ok((frame, result)) = job else { return };
-        let _ = result.send(frames::compress(&frame.bytes));
+        let packed = match &mut compressor {
+            Ok(compressor) => compressor.compress(&frame.bytes),
+            Err(error) => Err(*error),
+        };
+        let _ = result.send(packed);
     }
 }
 
@@ -184,7 +215,7 @@ struct Packer<'a> {
     assemblers: [Assembler; 4],
     nodes: Vec<BufWriter<File>>,
     index: IndexBuilder,
-    parts: &'a mut Vec<PartFile>,
+    blobs: SyncSender<Blob>,
 }
 
 /// Frames on their way at most: what they hold is in memory.
@@ -197,7 +228,7 @@ impl<'a> Packer<'a> {
         folder: &'a Path,
         before: &Frontier,
         frames: SyncSender<Job>,
-        parts: &'a mut Vec<PartFile>,
+        blobs: SyncSender<Blob>,
     ) -> Result<Self, ArchiveError> {
         let open = |file: u8| {
             let path = folder.join(nodes::file_name(file));
@@ -216,7 +247,7 @@ impl<'a> Packer<'a> {
             assemblers: Class::ALL.map(Assembler::new),
             nodes: (0..NODE_FILES).map(open).collect::<Result<_, _>>()?,
             index: IndexBuilder::default(),
-            parts,
+            blobs,
         })
     }
 
@@ -279,16 +310,15 @@ impl<'a> Packer<'a> {
         })?;
         let assembler = &mut self.assemblers[pending.class.number() as usize];
         match assembler.push(pending.first, pending.raw, &frame) {
-            Some(blob) => self.write(&blob),
+            Some(blob) => self.write(blob),
             None => Ok(()),
         }
     }
 
-    fn write(&mut self, blob: &Blob) -> Result<(), ArchiveError> {
-        let name = blob.class.file(blob.number);
-        self.parts
-            .push(write_part(self.folder, &name, &blob.bytes)?);
-        Ok(())
+    /// Has a blob written, beside what follows.
+    fn write(&self, blob: Blob) -> Result<(), ArchiveError> {
+        let ended = |_| ArchiveError::io("write", self.folder, ErrorKind::BrokenPipe.into());
+        self.blobs.send(blob).map_err(ended)
     }
 
     fn finish(mut self) -> Result<(Sealed, IndexBuilder), ArchiveError> {
@@ -306,23 +336,18 @@ impl<'a> Packer<'a> {
             let (last, places): (_, Vec<FrameAt>) = assembler.finish();
             self.index.frames(places);
             if let Some(blob) = last {
-                self.write(&blob)?;
+                self.write(blob)?;
             }
         }
-        for (number, file) in (0..).zip(&mut self.nodes) {
+        for file in &mut self.nodes {
             let synced = file.flush().and_then(|()| file.get_ref().sync_all());
             synced.map_err(|error| ArchiveError::io("write", self.folder, error))?;
-            let part = describe(self.folder, &nodes::file_name(number))?;
-            // Small trees have no large subtrees.
-            if part.size > 0 {
-                self.parts.push(part);
-            }
         }
         Ok((self.seal.sealed(), self.index))
     }
 }
 
-/// Writes a file of an archive, and makes it durable.
+/// Writes a file of an archive, and makes it durable. What had the name before is not written over: it may be a blob by now.
 pub(crate) fn write_part(
     folder: &Path,
     name: &str,
@@ -331,7 +356,11 @@ pub(crate) fn write_part(
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
     let written = fs::create_dir_all(parent).and_then(|()| {
-        let mut file = File::create(&path)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(&path)?;
         file.write_all(bytes)?;
         file.sync_all()
     });

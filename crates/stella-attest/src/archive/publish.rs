@@ -103,8 +103,10 @@ async fn put_parts(
     let mut written = 0;
     for part in parts {
         let descriptor = describe(part)?;
-        if !storage.has_blob(&descriptor).await? {
-            let path = folder.join(&part.name);
+        let path = folder.join(&part.name);
+        let is_there =
+            storage.has_blob(&descriptor).await? || storage.adopt_blob(&descriptor, &path).await?;
+        if !is_there {
             let file = File::open(&path).map_err(|error| ArchiveError::io("read", &path, error))?;
             put_blob(storage, &descriptor, file, &path).await?;
         }

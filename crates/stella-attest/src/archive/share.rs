@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use stella_archive::fingerprint::Fingerprint;
-use stella_archive::frames::{self, Assembler, Blob, Class, Cutter, RawFrame};
+use stella_archive::frames::{Assembler, Blob, Class, Compressor, Cutter, FrameError, RawFrame};
 use stella_archive::leaf::{Leaf, Status};
 use stella_archive::statement::{KeyId, Period, Profile};
 use stella_bundle::key::sha256;
@@ -208,11 +208,17 @@ pub async fn collect(
 /// The row of what was found: a line about an attestation and its bytes, and so on, in frames.
 const ROW: Class = Class::Evidence;
 
+fn not_packed(error: FrameError) -> ArchiveError {
+    let part = ROW.file(0);
+    ArchiveError::Frame { part, error }
+}
+
 /// Writes the row.
 struct Writer<'a> {
     folder: &'a Path,
     cutter: Cutter,
     assembler: Assembler,
+    compressor: Compressor,
     parts: Vec<PartFile>,
     next: u64,
 }
@@ -224,6 +230,7 @@ impl<'a> Writer<'a> {
             folder,
             cutter: Cutter::new(ROW),
             assembler: Assembler::new(ROW),
+            compressor: Compressor::new().map_err(not_packed)?,
             parts: Vec::new(),
             next: 0,
         })
@@ -246,10 +253,7 @@ impl<'a> Writer<'a> {
 
     fn pack(&mut self, frame: Option<RawFrame>) -> Result<(), ArchiveError> {
         let Some(frame) = frame else { return Ok(()) };
-        let packed = frames::compress(&frame.bytes).map_err(|error| ArchiveError::Frame {
-            part: ROW.file(0),
-            error,
-        })?;
+        let packed = self.compressor.compress(&frame.bytes).map_err(not_packed)?;
         let full = self.assembler.push(frame.first, frame.bytes.len(), &packed);
         self.keep(full)
     }

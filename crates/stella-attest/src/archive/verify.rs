@@ -13,7 +13,7 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::frames::{self, Class, FrameError};
 use stella_archive::history::{self, History, Judgement};
-use stella_archive::leaf::Leaf;
+use stella_archive::leaf::{Leaf, LeafError};
 use stella_archive::levels::{Missing, Refusal, Reverifier, Scales, read_roots};
 use stella_archive::nodes;
 use stella_archive::seal::Seal;
@@ -22,6 +22,7 @@ use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Artifact, Policy};
+use stella_tlog::hash::Hash;
 
 use super::error::{ArchiveError, Mismatch};
 use super::open::{Archive, MAX_WHOLE};
@@ -29,6 +30,8 @@ use super::surroundings;
 
 /// Refusals that are listed; more are counted.
 const MOST_LISTED: usize = 100;
+/// Frames of leaves that a thread reads before they are taken together.
+const AT_ONCE: usize = 4;
 /// The shortest month: bytes are not gone too early.
 const MONTH: Duration = Duration::from_secs(28 * 86_400);
 
@@ -110,7 +113,7 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     let own_statement = judgement.statements.get(at).zip(past.statements.get(at));
     let (statement, document) = own_statement.ok_or(ArchiveError::Mismatch(Mismatch::Leaves))?;
     surroundings::require(archive, &statement.manifest, document, &root_files).await?;
-    let leaves = leaves(archive, &judgement, sequence, demands.now).await?;
+    let leaves = leaves(archive, &judgement, sequence, demands).await?;
 
     // 3. The bytes are those of the leaves; and what they hold verifies.
     let roots = read_roots(&root_files);
@@ -244,7 +247,7 @@ async fn leaves(
     archive: &Archive,
     judgement: &Judgement,
     sequence: u64,
-    now: UnixTime,
+    demands: &Demands<'_>,
 ) -> Result<Leaves, ArchiveError> {
     let mismatch = ArchiveError::Mismatch;
     let at = usize::try_from(sequence).unwrap_or(usize::MAX);
@@ -266,41 +269,49 @@ async fn leaves(
     let mut leaves = Leaves::default();
     let mut hashes: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
     let (profiles, mut last) = (statement.manifest.profiles.len(), Class::Leaves);
-    let read = archive.each_frame(Class::Leaves, |name, lines| {
-        let lines = lines.strip_suffix(b"\n").ok_or(ArchiveError::Frame {
-            part: name.to_owned(),
-            error: FrameError::Damaged,
-        })?;
-        for line in lines.split(|byte| *byte == b'\n') {
-            let index = seal.frontier().size().0;
-            // More lines than the statement names are not even kept.
-            if index >= statement.manifest.range.end {
-                return Err(mismatch(Mismatch::Leaves));
-            }
-            let leaf = Leaf::parse(line);
-            let leaf = leaf.map_err(|error| ArchiveError::Leaf { index, error })?;
-            if leaf.class() < last {
-                return Err(mismatch(Mismatch::Order(index)));
-            }
-            last = leaf.class();
-            if leaf.profile as usize >= profiles {
-                return Err(mismatch(Mismatch::Profile(index)));
-            }
-            seal.append_line(&leaf, line, |level, _, hash| {
-                if let Some(file) = nodes::file_of(level) {
-                    let hashes = hashes.entry(file).or_default();
-                    hashes.extend_from_slice(hash.as_bytes());
+    for name in archive.blobs(Class::Leaves) {
+        let wrong = |error| ArchiveError::Frame {
+            part: name.clone(),
+            error,
+        };
+        let blob = archive.read(&name, MAX_WHOLE).await?;
+        let frames = frames::split(&blob).map_err(wrong)?;
+        // What each line says and its hash is found side by side, a few frames at a time; what all of them are, one after the other.
+        for some in frames.chunks(demands.threads.get() * AT_ONCE) {
+            for lines in side_by_side(some, demands.threads, |frame| Lines::read(frame)) {
+                let lines = lines.map_err(wrong)?;
+                for (line, read) in lines.each() {
+                    let index = seal.frontier().size().0;
+                    // More lines than the statement names are not even kept.
+                    if index >= statement.manifest.range.end {
+                        return Err(mismatch(Mismatch::Leaves));
+                    }
+                    let (leaf, hash) = read.as_ref().map_err(|error| ArchiveError::Leaf {
+                        index,
+                        error: *error,
+                    })?;
+                    if leaf.class() < last {
+                        return Err(mismatch(Mismatch::Order(index)));
+                    }
+                    last = leaf.class();
+                    if leaf.profile as usize >= profiles {
+                        return Err(mismatch(Mismatch::Profile(index)));
+                    }
+                    seal.append_hashed(leaf, line, *hash, |level, _, hash| {
+                        if let Some(file) = nodes::file_of(level) {
+                            let hashes = hashes.entry(file).or_default();
+                            hashes.extend_from_slice(hash.as_bytes());
+                        }
+                    });
+                    leaves.add(index, leaf);
                 }
-            });
-            leaves.add(index, &leaf);
+            }
         }
-        Ok(())
-    });
-    read.await?;
+    }
     let (sealed, manifest) = (seal.sealed(), &statement.manifest);
     let months = manifest.retention.months;
     let kept = MONTH.checked_mul(months).unwrap_or(Duration::MAX);
-    let is_due = manifest.period.end.plus(kept) <= now;
+    let is_due = manifest.period.end.plus(kept) <= demands.now;
     (leaves.evidence.is_due, leaves.rejected.is_due) = (is_due, is_due);
     if sealed.tree != manifest.tree || sealed.range != manifest.range {
         return Err(mismatch(Mismatch::Leaves));
@@ -310,6 +321,51 @@ async fn leaves(
     }
     require_hashes(archive, &hashes).await?;
     Ok(leaves)
+}
+
+/// The lines of a frame.
+struct Lines {
+    raw: Vec<u8>,
+    read: Vec<Result<(Leaf, Hash), LeafError>>,
+}
+
+impl Lines {
+    fn read(frame: &[u8]) -> Result<Self, FrameError> {
+        let mut raw = frames::decompress(frame, frames::MAX_FRAME)?;
+        match raw.pop() {
+            Some(b'\n') => {}
+            _ => return Err(FrameError::Damaged),
+        }
+        let read = |line: &[u8]| Ok((Leaf::parse(line)?, Leaf::hash(line)));
+        let read = raw.split(|byte| *byte == b'\n').map(read).collect();
+        Ok(Self { raw, read })
+    }
+
+    /// Returns each line with what it says and its hash.
+    fn each(&self) -> impl Iterator<Item = (&[u8], &Result<(Leaf, Hash), LeafError>)> {
+        self.raw.split(|byte| *byte == b'\n').zip(&self.read)
+    }
+}
+
+/// Maps each item, on so many threads; the results come in the order of the items.
+fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    threads: NonZeroUsize,
+    map: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let part = items.len().div_ceil(threads.get()).max(1);
+    let map = &map;
+    thread::scope(|scope| {
+        let parts = items.chunks(part);
+        let workers: Vec<_> = parts
+            .map(|some| scope.spawn(move || some.iter().map(map).collect::<Vec<_>>()))
+            .collect();
+        let joined = workers.into_iter().map(|worker| {
+            let joined = worker.join();
+            joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+        });
+        joined.flatten().collect()
+    })
 }
 
 /// Requires that the files of hashes are those of the tree: proofs are made from them.

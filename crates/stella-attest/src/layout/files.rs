@@ -32,6 +32,11 @@ pub(super) trait Files: Send + Sync {
     /// Begins to write a blob, or goes on with one; waits while somebody else does.
     fn begin<'a>(&'a self, blob: &'a Descriptor) -> Soon<'a, Box<dyn Sink>>;
 
+    /// Gives a file the name of a blob, if its digest is right; says whether that can be done here.
+    fn adopt(&self, _blob: &Descriptor, _file: &Path) -> Result<bool, LayoutError> {
+        Ok(false)
+    }
+
     /// Removes blobs; one that is not there is none the less gone.
     fn remove(&self, digests: &[Digest]) -> Result<(), LayoutError>;
 

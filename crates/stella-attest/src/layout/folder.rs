@@ -134,6 +134,27 @@ impl Files for Folder {
         })
     }
 
+    fn adopt(&self, blob: &Descriptor, path: &Path) -> Result<bool, LayoutError> {
+        let mut file = File::open(path).map_err(failed("open", path))?;
+        let mut stream = DigestStream::new(blob.digest.algorithm());
+        hash(&mut file, &mut stream).map_err(failed("read", path))?;
+        let found = stream.finish();
+        if found != blob.digest {
+            return Err(LayoutError::WrongDigest {
+                path: path.to_owned(),
+                expected: blob.digest.clone(),
+                found,
+            });
+        }
+        let whole = self.blob(&blob.digest);
+        let folder = make_folder(&whole)?;
+        // Another file system, or one without links: then it is copied.
+        match fs::hard_link(path, &whole) {
+            Ok(()) => sync(folder).map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
     fn remove(&self, digests: &[Digest]) -> Result<(), LayoutError> {
         for digest in digests {
             let path = self.blob(digest);
@@ -186,11 +207,7 @@ impl Partial {
         if is_there()? {
             return Ok(Some(Box::new(Whole(blob.size))));
         }
-        let folder = whole.parent().unwrap_or(Path::new(""));
-        if !folder.exists() {
-            fs::create_dir_all(folder).map_err(failed("create", folder))?;
-            folder.ancestors().skip(1).take(2).try_for_each(sync)?;
-        }
+        let folder = make_folder(&whole)?;
         let path = folder.join(format!(".{}.partial", blob.digest.hex()));
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -218,11 +235,26 @@ impl Partial {
     }
 }
 
+/// Makes the folder of a blob, where it is not there, and returns it.
+fn make_folder(whole: &Path) -> Result<&Path, LayoutError> {
+    let folder = whole.parent().unwrap_or(Path::new(""));
+    if !folder.exists() {
+        fs::create_dir_all(folder).map_err(failed("create", folder))?;
+        folder.ancestors().skip(1).take(2).try_for_each(sync)?;
+    }
+    Ok(folder)
+}
+
 /// Hashes what an interrupted run left behind; what is longer than the blob is of no use.
 fn continued(file: &mut File, size: u64, stream: &mut DigestStream) -> io::Result<u64> {
     if file.metadata()?.len() > size {
         file.set_len(0)?;
     }
+    hash(file, stream)
+}
+
+/// Hashes the rest of a file; returns how many bytes that were.
+fn hash(file: &mut File, stream: &mut DigestStream) -> io::Result<u64> {
     let mut piece = vec![0; PIECE];
     let mut written = 0;
     loop {

@@ -282,6 +282,11 @@ impl Storage for Layout {
         })
     }
 
+    fn adopt_blob<'a>(&'a self, blob: &'a Descriptor, file: &'a Path) -> Answer<'a, bool> {
+        let (blob, file) = (blob.clone(), file.to_owned());
+        self.on_disk(move |layout| layout.files.adopt(&blob, &file))
+    }
+
     fn referrers<'a>(&'a self, subject: &'a Digest) -> Answer<'a, Vec<Descriptor>> {
         let subject = subject.clone();
         self.on_disk(move |layout| layout.read_referrers(&subject))
