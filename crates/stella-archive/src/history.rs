@@ -470,9 +470,9 @@ fn require_succession(
 ) -> Result<(), HistoryError> {
     let version = later.keyset.version;
     // How long a key lasts is the earlier keyset's word: none can prolong itself after its end.
-    let keys = earlier.keyset.keys.iter();
+    let keys = earlier.keyset.deciders();
     let signed: Vec<_> = keys
-        .filter(|each| each.is_active() && later.signatures.has(&each.key_id))
+        .filter(|each| later.signatures.has(&each.key_id))
         .collect();
     let in_time = signed.iter().filter(|each| falls.counts_of(each, existed));
     let (found, wanted) = (in_time.count(), earlier.keyset.threshold);

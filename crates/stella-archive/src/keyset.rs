@@ -120,9 +120,20 @@ pub enum Role {
     PostQuantum,
     /// Signs events of the keyset only; it rests offline.
     Recovery,
+    /// Signs the checkpoint of each statement as a note, for witnesses and readers of C2SP proofs: Ed25519. It has no say in events,
+    /// and nobody who has the anchor asks it.
+    Checkpoint,
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [
+        Self::Classical,
+        Self::PostQuantum,
+        Self::Recovery,
+        Self::Checkpoint,
+    ];
+
     /// Returns its word in a file.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -130,6 +141,7 @@ impl Role {
             Self::Classical => "classical",
             Self::PostQuantum => "post-quantum",
             Self::Recovery => "recovery",
+            Self::Checkpoint => "checkpoint",
         }
     }
 
@@ -140,6 +152,7 @@ impl Role {
             Self::Classical => matches!(kind, KeyKind::EcdsaP256 | KeyKind::EcdsaP384),
             Self::PostQuantum => matches!(kind, KeyKind::MlDsa65 | KeyKind::MlDsa87),
             Self::Recovery => true,
+            Self::Checkpoint => matches!(kind, KeyKind::Ed25519),
         }
     }
 
@@ -147,6 +160,12 @@ impl Role {
     #[must_use]
     pub const fn signs_statements(self) -> bool {
         matches!(self, Self::Classical | Self::PostQuantum)
+    }
+
+    /// Says whether keys of this role have a say in events of the keyset.
+    #[must_use]
+    pub const fn decides(self) -> bool {
+        !matches!(self, Self::Checkpoint)
     }
 }
 
@@ -168,6 +187,8 @@ pub enum Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
+    /// A key comes besides.
+    Add,
     /// Other timestamp authorities count too.
     Authorities,
     /// A key, of the organisation or of others, was compromised.
@@ -415,6 +436,18 @@ impl Keyset {
         keys.filter(|each| each.is_active() && each.role.signs_statements())
     }
 
+    /// Returns the keys that have a say in the next event: those that are active for it.
+    pub fn deciders(&self) -> impl Iterator<Item = &OrgKeyEntry> {
+        let keys = self.keys.iter();
+        keys.filter(|each| each.is_active() && each.role.decides())
+    }
+
+    /// Returns the keys that sign the checkpoint as a note.
+    pub fn checkpoint_keys(&self) -> impl Iterator<Item = &OrgKeyEntry> {
+        let keys = self.keys.iter();
+        keys.filter(|each| each.is_active() && each.role == Role::Checkpoint)
+    }
+
     /// Returns the entry of a key.
     #[must_use]
     pub fn entry(&self, key_id: &[u8; 32]) -> Option<&OrgKeyEntry> {
@@ -446,7 +479,7 @@ impl Keyset {
                 return Err(KeysetError::NoKey { role: role.name() });
             }
         }
-        let active = self.keys.iter().filter(|each| each.is_active()).count();
+        let active = self.deciders().count();
         match (1..=active).contains(&self.threshold) {
             true => Ok(()),
             false => Err(KeysetError::Threshold {

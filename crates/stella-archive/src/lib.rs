@@ -19,3 +19,4 @@ pub mod nodes;
 pub mod retention;
 pub mod seal;
 pub mod statement;
+pub mod witnessed;

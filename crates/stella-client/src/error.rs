@@ -23,6 +23,7 @@ use stella_wire::transport::TransportError;
 use crate::oidc::{ProviderError, TokenError};
 use crate::registry::RegistryProblem;
 use crate::retry;
+use crate::witness::WitnessProblem;
 
 /// Who was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,8 @@ pub enum Service {
     Trust,
     /// The timestamp authority.
     Tsa,
+    /// A witness of trees.
+    Witness,
 }
 
 impl fmt::Display for Service {
@@ -54,6 +57,7 @@ impl fmt::Display for Service {
             Self::Rekor => "the transparency log (Rekor)",
             Self::Trust => "the trust configuration's server",
             Self::Tsa => "the timestamp authority",
+            Self::Witness => "the witness",
         })
     }
 }
@@ -142,6 +146,9 @@ pub enum ClientError {
         #[source]
         problem: Unavailability,
     },
+    /// The cosignature is not what was asked for.
+    #[error(transparent)]
+    Witness(#[from] WitnessProblem),
 }
 
 /// Why there is no answer.
@@ -436,6 +443,7 @@ impl ClientError {
             Self::Timestamp(_) => ErrorClass::Chain,
             Self::Token(_) => ErrorClass::Token,
             Self::Unavailable { .. } => ErrorClass::Unavailable,
+            Self::Witness(_) => ErrorClass::Log,
         }
     }
 }

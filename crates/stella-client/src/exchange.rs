@@ -54,6 +54,22 @@ pub(crate) fn request(
 pub(crate) async fn send(
     transport: &dyn Transport,
     service: Service,
+    request: Request,
+    limit: usize,
+) -> Result<Response, ClientError> {
+    let address = address_of(&request);
+    let answer = ask(transport, service, request, limit).await?;
+    refusal(service, address, &answer).map_or(Ok(answer), Err)
+}
+
+/// Sends a request and returns an answer of any status with at most `limit` bytes.
+///
+/// # Errors
+///
+/// `Unavailable`, `Answer`.
+pub(crate) async fn ask(
+    transport: &dyn Transport,
+    service: Service,
     mut request: Request,
     limit: usize,
 ) -> Result<Response, ClientError> {
@@ -72,7 +88,7 @@ pub(crate) async fn send(
             AnswerProblem::TooLarge { length, limit },
         ));
     }
-    refusal(service, address, &answer).map_or(Ok(answer), Err)
+    Ok(answer)
 }
 
 /// Says that nobody answered.

@@ -20,6 +20,7 @@ pub mod retry;
 pub mod trust;
 pub mod tsa;
 pub mod tuf;
+pub mod witness;
 
 #[cfg(test)]
 mod scripted;

@@ -3,6 +3,7 @@
 //! What leaves it are public keys and signatures. Bytes to be signed are made in `stella-bundle`; keys of hardware and
 //! of key services implement [`Signer`] elsewhere.
 
+mod checkpoint;
 pub mod device;
 mod ephemeral;
 mod file;
@@ -14,6 +15,7 @@ mod service;
 mod signer;
 pub mod stored;
 
+pub use checkpoint::CheckpointSigner;
 pub use ephemeral::EphemeralKey;
 pub use file::FileKey;
 pub use org::OrgKey;

@@ -10,7 +10,7 @@ use crate::directory::FileError;
 use crate::disk::Local;
 use crate::fsck::{Expected, Problem, fsck};
 use crate::instance::Instance;
-use crate::log::{CheckpointSigner, EntryFormat, NoteSigner as _};
+use crate::log::{CheckpointSigner, EntryFormat};
 use crate::sigstore::OpenError;
 
 /// What was found in one log.

@@ -25,7 +25,7 @@ use crate::fulcio::Fulcio;
 use crate::held::HeldKeys;
 use crate::instance::{Instance, InstanceError};
 use crate::issuers::{ConfigurationError, Issuers};
-use crate::log::{CheckpointSigner, EntryFormat, Log, LogError, LogOptions, NoteSigner as _};
+use crate::log::{CheckpointSigner, EntryFormat, Log, LogError, LogOptions};
 use crate::metrics::Metrics;
 use crate::oidc::{self, Issuer, TokenRefusal, TokenRequest, authorization};
 use crate::problem::Problem;

@@ -21,6 +21,12 @@ pub const MAX_REQUEST: usize = 64 + MAX_PROOF * 45 + MAX_NOTE;
 /// The content type of the answer to a wrong old size.
 pub const SIZE_CONTENT_TYPE: &str = "text/x.tlog.size";
 
+/// Reads the answer to a wrong old size: the stored size and a newline.
+#[must_use]
+pub fn parse_size(body: &str) -> Option<TreeSize> {
+    decimal::parse(body.strip_suffix('\n')?).map(TreeSize)
+}
+
 /// A log's wish to have a checkpoint cosigned; it prints as the request's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddCheckpoint {

@@ -26,6 +26,9 @@ pub const TIMESTAMP_ANSWER: usize = 256 << 10;
 /// Body of a request to a CT log in bytes: a chain in base64.
 pub const CT_REQUEST: usize = 256 << 10;
 
+/// Body of a witness's answer in bytes: the lines of one cosigner, or a size.
+pub const COSIGNATURES: usize = 64 << 10;
+
 /// A discovery document, a key set or a token answer in bytes.
 pub const OIDC_ANSWER: usize = 1 << 20;
 

@@ -9,7 +9,10 @@ use stella_archive::history::HistoryError;
 use stella_archive::index::IndexError;
 use stella_archive::leaf::LeafError;
 use stella_archive::retention::RetentionError;
+use stella_archive::witnessed::NoteRefusal;
 use stella_bundle::trusted_root::TrustFileError;
+use stella_client::ClientError;
+use stella_keys::KeyError;
 use stella_tlog::proof::ProofError;
 use stella_tlog::tree::{FrontierError, TreeSize};
 
@@ -35,6 +38,9 @@ pub enum ArchiveError {
     /// The keysets cannot be used.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// The key is none by which the keyset has checkpoints signed.
+    #[error("the key is no active checkpoint key of the keyset in force")]
+    CheckpointKey,
     /// What a share says about an attestation is not so.
     #[error(
         "a share says otherwise about {digest} than what is found here: nothing of it is to be believed"
@@ -113,6 +119,14 @@ pub enum ArchiveError {
         /// The period.
         name: String,
     },
+    /// Too few witnesses cosigned the checkpoint.
+    #[error("{refusal}{}", silence(silent))]
+    Quorum {
+        /// What is missing.
+        refusal: NoteRefusal,
+        /// Witnesses that did not cosign, and why.
+        silent: Vec<(String, String)>,
+    },
     /// A record of a hold or of bytes that were let go is none, or does not fit those before it.
     #[error("what is held is not known: {0}")]
     Retention(#[from] RetentionError),
@@ -160,6 +174,9 @@ pub enum ArchiveError {
         /// Its name.
         name: String,
     },
+    /// The checkpoint could not be signed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The statement could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -182,9 +199,28 @@ pub enum ArchiveError {
         /// Where.
         place: String,
     },
+    /// A witness could not be asked, or what it answered is of no use.
+    #[error(transparent)]
+    Witness(#[from] ClientError),
+    /// A witness saw a tree under this origin that was never stated.
+    #[error(
+        "{witness} saw a tree of {size} leaves under this origin, which no statement of the archive has: its past is another one"
+    )]
+    WitnessDiffers {
+        /// Its name in the policy.
+        witness: String,
+        /// The size of the tree that it saw.
+        size: TreeSize,
+    },
     /// The set is larger than an archive can number.
     #[error("more than 4 294 967 295 attestations in one period")]
     TooMany,
+}
+
+/// Says why witnesses did not cosign.
+fn silence(silent: &[(String, String)]) -> String {
+    let reasons = silent.iter().map(|(name, why)| format!("; {name}: {why}"));
+    reasons.collect()
 }
 
 /// In what an archive is not what its statement says.

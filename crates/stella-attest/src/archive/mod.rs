@@ -4,6 +4,7 @@
 //! [`prove`] that it only grew. The format and what counts are `stella_archive`'s.
 
 mod before;
+pub mod cosign;
 mod coverage;
 pub mod error;
 mod examine;

@@ -181,7 +181,7 @@ KINDS = {
 ALGORITHMS = [*KINDS.values(), "RSA"]
 SHA2 = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 ROLES = {"classical": ["P-256", "P-384"], "post-quantum": ["ML-DSA-65", "ML-DSA-87"]}
-ROLES["recovery"] = ALGORITHMS
+ROLES.update({"recovery": ALGORITHMS, "checkpoint": ["Ed25519"]})
 
 
 def algorithm_of(public_key):
@@ -262,7 +262,7 @@ def anchor_of(text):
 
 Key = namedtuple("Key", "id role public start until status")
 MEMBERS = "type origin version created action reason previous threshold keys authorities compromised sunsets"
-ACTIONS = ["authorities", "compromise", "create", "destroy", "extend", "retire", "rotate", "sunset"]
+ACTIONS = ["add", "authorities", "compromise", "create", "destroy", "extend", "retire", "rotate", "sunset"]
 Keyset = namedtuple("Keyset", "file bundles origin version threshold keys authorities compromised sunsets signatures")
 
 
@@ -284,6 +284,11 @@ def key_of(value):
     status = member(value, "status", str)
     require(status in ("active", "retired", "compromised", "destroyed"), f"no status: {status}")
     return Key(sha256(public), role, public, to_time(value["from"]), to_time(value["until"]), status)
+
+
+def deciders(keyset):
+    """Returns the keys that have a say in the next event."""
+    return [key for key in keyset.keys.values() if key.status == "active" and key.role != "checkpoint"]
 
 
 def earliest(entries, name, date, members):
@@ -322,7 +327,7 @@ def keyset_of(value, number, previous):
         signatures_of(bundles, payload, what))
     for role in ("classical", "post-quantum"):
         require(any(key.role == role and key.status == "active" for key in keys), f"{what} has no active {role} key")
-    active = [key for key in keys if key.status == "active"]
+    active = deciders(keyset)
     require(0 < keyset.threshold <= len(active), f"{what} has a threshold that no keys reach")
     before = member(fields, "previous", dict, type(None))
     if previous is None:
@@ -413,7 +418,7 @@ def statement_of(value, number, previous, keysets):
     require(member(outer, "subject", list) == subject, f"{what}: its subject is not its tree's checkpoint")
     # 4. Its signatures.
     signatures = signatures_of(bundles, payload, what)
-    active = [key.id for key in keyset.keys.values() if key.status == "active" and key.role != "recovery"]
+    active = [key.id for key in keyset.keys.values() if key.status == "active" and key.role in ("classical", "post-quantum")]
     signers = member(fields, "signers", list)
     require(signers == sorted(active), f"{what}: the signers are not the keyset's active keys")
     require(sorted(signatures) == signers, f"{what} is not signed by its signers")
@@ -708,8 +713,7 @@ class Times:
             times = zip(self.of_statements(old.authorities), self.statements)
             bound = min((time for time, one in times if one.keyset.version >= new.version), default=self.now)
             time = self.existed(new, bound, old.authorities)
-            active = [key for key in old.keys.values() if key.status == "active"]
-            counting = self.counting(new, active, time)
+            counting = self.counting(new, deciders(old), time)
             require(set(new.keys) - set(old.keys) <= set(new.signatures), f"keyset {new.version}: a new key did not sign")
             require(len(counting) >= old.threshold, f"keyset {new.version} is not signed in time by {old.threshold} keys")
 

@@ -38,7 +38,8 @@ use tokio::sync::oneshot;
 
 pub use error::{DiskOperation, EntryFault, LogError};
 pub use format::{Entry, EntryFormat};
-pub use publish::{CheckpointSigner, NoteSigner, Quorum, Witnesses};
+pub use publish::{Quorum, Witnesses};
+pub use stella_keys::CheckpointSigner;
 pub use tiler::Tiling;
 
 use crate::disk::Disk;
@@ -66,7 +67,7 @@ pub struct LogOptions {
     /// The format of its entries.
     pub format: EntryFormat,
     /// The keys that sign each checkpoint.
-    pub signers: Vec<Arc<dyn NoteSigner>>,
+    pub signers: Vec<Arc<CheckpointSigner>>,
     /// Tells the time for signatures that hold one.
     pub now: Arc<dyn Fn() -> UnixTime + Send + Sync>,
     /// Who must cosign; nobody by default.
@@ -83,7 +84,7 @@ impl LogOptions {
     pub fn new(
         origin: KeyName,
         format: EntryFormat,
-        signers: Vec<Arc<dyn NoteSigner>>,
+        signers: Vec<Arc<CheckpointSigner>>,
         now: Arc<dyn Fn() -> UnixTime + Send + Sync>,
     ) -> Self {
         Self {

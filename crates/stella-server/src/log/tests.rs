@@ -51,7 +51,7 @@ impl Fixture {
         let mut options = LogOptions::new(
             KeyName::new(ORIGIN).unwrap(),
             self.format,
-            vec![Arc::clone(&self.signer) as Arc<dyn NoteSigner>],
+            vec![Arc::clone(&self.signer)],
             Arc::new(|| UnixTime::from_seconds(1_800_000_000)),
         );
         options.segment_limit = 0;

@@ -12,8 +12,8 @@ use stella_bundle::time::UnixTime;
 use stella_keys::{EphemeralKey, Signer as _};
 use stella_server::fsck::{self, Expected, Problem};
 use stella_server::log::{
-    Appended, Build, CheckpointSigner, Entry, EntryFormat, Log, LogError, LogOptions, NoteSigner,
-    Quorum, Tiling, Witnesses,
+    Appended, Build, CheckpointSigner, Entry, EntryFormat, Log, LogError, LogOptions, Quorum,
+    Tiling, Witnesses,
 };
 use stella_testkit::Disk;
 use stella_testkit::disk::{Random, Sync};
@@ -46,7 +46,7 @@ pub(crate) enum Violation {
 /// A machine with a log, and the memory of a stranger who has seen everything that it ever handed out.
 pub(crate) struct Machine {
     pub(crate) disk: Disk,
-    signer: Arc<dyn NoteSigner>,
+    signer: Arc<CheckpointSigner>,
     tiling: Tiling,
     random: Random,
     acknowledged: BTreeMap<u64, Vec<u8>>,

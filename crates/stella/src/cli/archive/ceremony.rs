@@ -47,6 +47,11 @@ impl SealFlags {
         Ok(OrgKey::new(signer))
     }
 
+    /// Returns how keys are opened.
+    pub(super) const fn passphrase(&self) -> &PassphraseFlags {
+        &self.passphrase
+    }
+
     /// Reaches the authorities that stamp.
     pub(super) async fn clocks(&self, context: &Context) -> Result<Clocks, Failure> {
         self.clocks.reach(&self.place, context).await

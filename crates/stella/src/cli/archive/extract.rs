@@ -4,9 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::json;
+use stella_archive::leaf::Leaf;
+use stella_attest::archive::cosign::note_of;
 use stella_attest::archive::extract::{self, Extracted};
 use stella_attest::archive::{Archive, ArchiveError, open};
 use stella_bundle::digest::Digest;
+use stella_tlog::tlog_proof::TlogProof;
+use stella_tlog::tree::LeafIndex;
 
 use super::place::{PlaceFlags, failure};
 use crate::artifact::Artifact;
@@ -21,7 +25,8 @@ use crate::terminal;
 #[command(after_help = "\
 Examples:
   stella archive extract archive sha256:… --output evidence.json
-  stella archive extract registry.example/org/archive app.tar.gz --period 2026-11 --bundle app.sigstore.json")]
+  stella archive extract registry.example/org/archive app.tar.gz --period 2026-11 --bundle app.sigstore.json
+  stella archive extract archive sha256:… --bundle app.sigstore.json --proof app.tlog-proof")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: PlaceFlags,
@@ -36,6 +41,11 @@ pub(crate) struct Args {
     /// Write the only attestation by itself to this file
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     bundle: Option<PathBuf>,
+
+    /// Write to this file that the only attestation is in the tree that witnesses cosigned, in the form c2sp.org/tlog-proof: what is
+    /// proved is its leaf, which is there as extra data
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    proof: Option<PathBuf>,
 
     /// Print JSON about what was found
     #[arg(long, requires = "output")]
@@ -55,7 +65,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let write = |path: &PathBuf, bytes: &[u8]| {
         fs::write(path, bytes).map_err(|error| Failure::io("write", path, &error))
     };
-    if let Some(path) = &args.bundle {
+    if args.bundle.is_some() || args.proof.is_some() {
         let [only] = found.as_slice() else {
             return Err(
                 Failure::usage(format!("{} attestations speak of {digest}", found.len()))
@@ -68,12 +78,23 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
                 "its bytes were let go after retention",
             )
         };
-        write(path, only.bundle.as_ref().ok_or_else(gone)?)?;
-        terminal::say(&format!(
-            "{}: the attestation of leaf {}",
-            path.display(),
-            only.proof.index
-        ));
+        if let Some(path) = &args.bundle {
+            write(path, only.bundle.as_ref().ok_or_else(gone)?)?;
+            terminal::say(&format!(
+                "{}: the attestation of leaf {}",
+                path.display(),
+                only.proof.index
+            ));
+        }
+        if let Some(path) = &args.proof {
+            let proof = cosigned_proof(&args.place, &archive, only).await?;
+            write(path, proof.to_string().as_bytes())?;
+            terminal::say(&format!(
+                "{}: the proof of leaf {}, cosigned",
+                path.display(),
+                only.proof.index
+            ));
+        }
         return Ok(exit::OK);
     }
     let set = extract::to_file(&archive, newest.as_ref(), &digest, &found).await;
@@ -100,6 +121,32 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
         }
     }
     Ok(exit::OK)
+}
+
+/// Returns the proof that an attestation's leaf is in the tree that witnesses cosigned.
+async fn cosigned_proof(
+    place: &PlaceFlags,
+    archive: &Archive,
+    found: &Extracted,
+) -> Result<TlogProof, Failure> {
+    let note = note_of(&place.storage()?, &archive.name).await;
+    let note = note.map_err(failure)?.ok_or_else(|| {
+        let message = format!("no note of witnesses is kept beside {}", archive.name);
+        Failure::new(exit::LOG, message)
+            .hint("`stella archive cosign` has the newest archive cosigned")
+    })?;
+    let leaf = found.proof.leaf.as_bytes();
+    let proof = TlogProof {
+        extra: Some(leaf.to_vec()),
+        index: LeafIndex(found.proof.index),
+        hashes: found.path.clone(),
+        note,
+    };
+    let checked = proof.checkpoint_of(&Leaf::hash(leaf));
+    checked.map_err(|error| {
+        Failure::new(exit::LOG, format!("the note is of another tree: {error}"))
+    })?;
+    Ok(proof)
 }
 
 /// Finds attestations in the period that was named, else in the newest that holds some; returns it, and the newest of the place.

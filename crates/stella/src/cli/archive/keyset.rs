@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde_json::json;
 use stella_archive::fall::ALGORITHMS;
 use stella_archive::keyset::{Action, Keyset, OrgKeyEntry, Role, Status, Sunset};
+use stella_archive::witnessed::note_key;
 use stella_attest::keyset::KeysetFolder;
 use stella_bundle::certificate::Certificate;
 use stella_bundle::identity::escape;
@@ -26,6 +27,7 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Add(Add),
     /// Have other timestamp authorities count too: those of the trusted root
     Authorities(Change),
     Compromise(Compromise),
@@ -40,6 +42,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
+        Command::Add(args) => add(context, &args).await,
         Command::Authorities(args) => authorities(context, &args).await,
         Command::Compromise(args) => compromise(context, &args).await,
         Command::Create(args) => create(context, &args).await,
@@ -78,6 +81,10 @@ pub(crate) struct Create {
     #[arg(long, value_name = "KEY")]
     recovery_key: Option<String>,
 
+    /// The key that signs checkpoints for witnesses, Ed25519
+    #[arg(long, value_name = "KEY")]
+    checkpoint_key: Option<String>,
+
     /// How many keys must sign what changes later
     #[arg(long, value_name = "N", default_value_t = 2)]
     threshold: usize,
@@ -95,6 +102,7 @@ async fn create(context: &Context, args: &Create) -> Result<u8, Failure> {
         (Some(&args.key), Role::Classical),
         (Some(&args.pq_key), Role::PostQuantum),
         (args.recovery_key.as_ref(), Role::Recovery),
+        (args.checkpoint_key.as_ref(), Role::Checkpoint),
     ];
     let (from, until) = (now(), now().plus(YEAR * args.years));
     let (mut opened, mut entries) = (Vec::new(), Vec::new());
@@ -116,6 +124,53 @@ async fn create(context: &Context, args: &Create) -> Result<u8, Failure> {
     );
     let keyset = keyset.map_err(|error| Failure::usage(error.to_string()))?;
     args.ceremony.found(&keyset, &opened, &clocks).await
+}
+
+/// Have one more key, beside those that are there
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  stella archive keyset add --role checkpoint --new file:checkpoint.key --reason 'witnesses cosign' \\
+      --key 'pkcs11:token=org;object=archive' --key file:pq.key")]
+pub(crate) struct Add {
+    /// What it is for
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    role: Role,
+
+    /// The new key
+    #[arg(long, value_name = "KEY")]
+    new: String,
+
+    /// How many years it lasts, unless an event extends it
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=30))]
+    years: u32,
+
+    #[command(flatten)]
+    signers: SignerFlags,
+
+    #[command(flatten)]
+    ceremony: CeremonyFlags,
+}
+
+async fn add(context: &Context, args: &Add) -> Result<u8, Failure> {
+    let change = |keyset: &mut Keyset, new: &[OrgKey], _: &Clocks| {
+        let until = keyset.created.plus(YEAR * args.years);
+        for each in new {
+            let entry = OrgKeyEntry::new(each.public_key(), args.role, keyset.created, until);
+            keyset.keys.push(entry);
+        }
+        Ok(())
+    };
+    let new = std::slice::from_ref(&args.new);
+    args.ceremony
+        .hold(context, Action::Add, &args.signers, new, change)
+        .await
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    let role = Role::ALL.into_iter().find(|each| each.name() == text);
+    let names = Role::ALL.map(Role::name).join(", ");
+    role.ok_or_else(|| format!("expected one of {names}"))
 }
 
 /// What changes nothing but the event itself says.
@@ -422,6 +477,7 @@ fn show(args: &Show) -> Result<u8, Failure> {
         terminal::say_json(&json!({
             "schema": "stella.keysets/v1",
             "keysets": folder.keysets(),
+            "checkpointKeys": note_keys(newest),
         }));
         return Ok(exit::OK);
     }
@@ -440,6 +496,9 @@ fn show(args: &Show) -> Result<u8, Failure> {
             &hex::encode(key.key_id)[..16],
             key.until
         ));
+    }
+    for key in note_keys(newest) {
+        terminal::say(&format!("  witnesses know the archive by {key}"));
     }
     for each in &newest.compromised {
         let id = hex::encode(each.key);
@@ -471,6 +530,14 @@ fn show(args: &Show) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
+/// Returns the checkpoint keys as witnesses are told them.
+fn note_keys(keyset: &Keyset) -> Vec<String> {
+    let keys = keyset.checkpoint_keys();
+    keys.filter_map(|entry| note_key(&keyset.origin, entry))
+        .map(|key| key.to_string())
+        .collect()
+}
+
 /// Finds one key of a keyset by its id, the beginning of it, or the role that only one active key has.
 fn find<'a>(keyset: &'a Keyset, name: &str) -> Result<&'a OrgKeyEntry, Failure> {
     let is_meant = |each: &&OrgKeyEntry| {
@@ -487,7 +554,7 @@ fn find<'a>(keyset: &'a Keyset, name: &str) -> Result<&'a OrgKeyEntry, Failure> 
                 "no key is"
             };
             Err(Failure::usage(format!("{what} named {name:?}"))
-                .hint("name one by its role (classical, post-quantum, recovery) or by 8 digits of its id or more: `stella archive keyset show`"))
+                .hint("name one by its role (classical, post-quantum, recovery, checkpoint) or by 8 digits of its id or more: `stella archive keyset show`"))
         }
     }
 }

@@ -4,6 +4,7 @@ mod anchor;
 pub(super) mod believed;
 pub(super) mod ceremony;
 mod collect;
+mod cosign;
 mod extract;
 mod hold;
 pub(super) mod keyset;
@@ -28,6 +29,7 @@ use crate::exit::Failure;
 pub(crate) enum Command {
     Anchor(anchor::Args),
     Collect(collect::Args),
+    Cosign(Box<cosign::Args>),
     Extract(extract::Args),
     /// Keep what retention would let go: set, release and list legal holds
     #[command(subcommand)]
@@ -50,6 +52,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<u8, Failu
     match command {
         Command::Anchor(args) => anchor::run(&args),
         Command::Collect(args) => collect::run(context, &args).await,
+        Command::Cosign(args) => cosign::run(&args).await,
         Command::Extract(args) => extract::run(&args).await,
         Command::Hold(command) => hold::run(&command).await,
         Command::List(args) => list::run(&args).await,

@@ -98,6 +98,8 @@ pub(in crate::cli) fn failure(error: ArchiveError) -> Failure {
     let error = match error {
         E::Sign(error) => return error.into(),
         E::Ceremony(error) => return super::ceremony::failure(error),
+        E::Key(error) => return crate::key::failure(&error),
+        E::Witness(error) => return error.into(),
         other => other,
     };
     let message = error.to_string();
@@ -120,6 +122,12 @@ pub(in crate::cli) fn failure(error: ArchiveError) -> Failure {
         E::Busy(_) => {
             Failure::new(exit::INTERNAL, message).hint("wait for it, or name another --work")
         }
+        E::CheckpointKey => Failure::new(exit::KEY, message)
+            .hint("`stella archive keyset show` shows them, `stella archive keyset add --role checkpoint` adds one"),
+        E::Quorum { .. } => Failure::new(exit::LOG, message)
+            .hint("ask them again: `stella archive cosign`; the archive itself stays as it is"),
+        E::WitnessDiffers { .. } => Failure::new(exit::LOG, message)
+            .hint("find out who else has the checkpoint key, or which archive this place lacks"),
         E::Keys { .. } => Failure::new(exit::KEY, message)
             .hint("name them with --key and --pq-key; `stella archive keyset show` shows them"),
         E::Reversed { .. } => {

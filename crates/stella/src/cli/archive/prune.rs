@@ -62,6 +62,11 @@ pub(super) struct OrgFlags {
 }
 
 impl OrgFlags {
+    /// Returns the place of archives.
+    pub(super) fn output(&self) -> &str {
+        &self.output
+    }
+
     pub(super) fn open(&self) -> Result<(KeysetFolder, Arc<dyn Storage>), Failure> {
         let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
         let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;

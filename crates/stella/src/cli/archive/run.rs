@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::thread;
 
 use futures_util::stream::StreamExt as _;
+use serde_json::Value;
 use stella_archive::statement::Period;
+use stella_attest::archive::cosign::Witnessed;
 use stella_attest::archive::run::{self, Job, Logs, Outcome, Phase, Plan, Prune};
 use stella_attest::archive::{Incoming, share};
 use stella_attest::keyset::KeysetFolder;
@@ -19,6 +21,7 @@ use stella_bundle::time::UnixTime;
 use stella_keys::OrgKey;
 
 use super::ceremony::{self, SealFlags};
+use super::cosign::{self, WitnessFlags};
 use super::period::PeriodFlags;
 use super::place::{self, failure};
 use super::sources::{Load, Rule, SourceFlags};
@@ -79,7 +82,8 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     };
     let name = period.name.clone();
     let done = args.job.seal(context, period, since, &rule, source).await?;
-    args.job.report(&name, &done, &gone.borrow())
+    let gone = gone.take();
+    args.job.end(&name, &done, &gone).await
 }
 
 /// Where attestations come from.
@@ -161,6 +165,9 @@ pub(super) struct JobFlags {
 
     #[command(flatten)]
     clocks: SealFlags,
+
+    #[command(flatten)]
+    witnesses: WitnessFlags,
 
     #[command(flatten)]
     registry: RegistryFlags,
@@ -245,20 +252,61 @@ impl JobFlags {
         Ok(keys)
     }
 
+    /// Has what was sealed cosigned, and reports what was done, or would be; returns the exit code.
+    pub(super) async fn end(
+        &self,
+        period: &str,
+        done: &Done,
+        gone: &[String],
+    ) -> Result<u8, Failure> {
+        let witnessed = match done {
+            Done::Planned(_) => Ok(None),
+            Done::Sealed(_) => self.cosign().await,
+        };
+        let code = self.report(period, done, gone, witnessed.as_ref().ok())?;
+        // What was sealed is reported, whatever the witnesses say.
+        witnessed.map(|_| code)
+    }
+
+    /// Has the archive cosigned, where witnesses are named.
+    async fn cosign(&self) -> Result<Option<Witnessed>, Failure> {
+        let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
+        let witnesses = self.witnesses.open(self.clocks.passphrase(), &keysets)?;
+        let Some(witnesses) = witnesses else {
+            return Ok(None);
+        };
+        let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;
+        let witnessed = witnesses.ask(storage, &keysets, &self.work).await;
+        witnessed.map(Some)
+    }
+
     /// Reports what was done, or would be; returns the exit code.
-    pub(super) fn report(&self, period: &str, done: &Done, gone: &[String]) -> Result<u8, Failure> {
+    fn report(
+        &self,
+        period: &str,
+        done: &Done,
+        gone: &[String],
+        witnessed: Option<&Option<Witnessed>>,
+    ) -> Result<u8, Failure> {
         let (refused, missing) = match done {
             Done::Planned(plan) => (plan.refused.len(), plan.missing.len()),
             Done::Sealed(outcome) => (outcome.refused.len(), outcome.missing.len()),
         };
-        let facts = report::facts(period, done, gone, &self.output);
+        let witnessed = witnessed.and_then(Option::as_ref);
+        let mut facts = report::facts(period, done, gone, &self.output);
+        facts["witnesses"] = witnessed.map_or(Value::Null, cosign::facts);
         if let Some(path) = &self.report {
             let text = serde_json::to_string_pretty(&facts).unwrap_or_default();
             fs::write(path, text).map_err(|error| Failure::io("write", path, &error))?;
         }
         match self.json {
             true => terminal::say_json(&facts),
-            false => report::say(period, done, gone, &self.output),
+            false => {
+                report::say(period, done, gone, &self.output);
+                if let Some(witnessed) = witnessed {
+                    cosign::say(witnessed);
+                }
+            }
         }
         Ok(match (refused == 0 && gone.is_empty(), missing == 0) {
             (false, _) => exit::SIGNATURE,

@@ -9,13 +9,17 @@ use std::thread;
 
 use serde_json::{Value, json};
 use stella_archive::history::{Counts, History, JudgedStatement, Judgement};
+use stella_archive::witnessed::require_witnessed;
 use stella_attest::archive::Archive;
+use stella_attest::archive::cosign::note_of;
 use stella_attest::archive::verify::{self, Checked, Demands, Depth};
 use stella_bundle::identity::{Identities, escape};
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{IdentityRule, Policy};
+use stella_tlog::quorum::Cosigned;
 
 use super::believed::{KnownFlags, read_anchor};
+use super::cosign::{self, read_policy};
 use super::place::{PlaceFlags, failure};
 use crate::cli::Context;
 use crate::exit::{self, Failure};
@@ -58,6 +62,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PLACE")]
     newer: Option<String>,
 
+    /// Require that witnesses cosigned the checkpoint, as this policy asks (c2sp.org/tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    witness_policy: Option<PathBuf>,
+
     /// A kept key by which attestations are signed, in PEM
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
@@ -99,6 +107,10 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     if path.is_file()
         && let Some(set) = read_set(path)?
     {
+        if args.witness_policy.is_some() {
+            return Err(Failure::usage("--witness-policy is for an archive: what was taken out has no note of witnesses")
+                .hint("`stella archive extract --proof FILE` takes the note along, in the form c2sp.org/tlog-proof"));
+        }
         if args.level == Some(WantedLevel::Archived) && args.artifact.is_some() {
             return Err(Failure::usage(
                 "the archived level compares no artifact: ask for another, or leave --artifact out",
@@ -142,7 +154,8 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     let checked = verify::verify(&archive, &demands).await;
     terminal::clear();
     let checked = checked.map_err(failure)?;
-    args.report(&checked, &archive.name);
+    let cosigned = args.cosigned(&checked, &archive.name).await?;
+    args.report(&checked, &archive.name, cosigned.as_deref());
     let counts = checked.judgement.statements.get(checked.sequence as usize);
     let verified = counts.map_or(0, |each| each.manifest.counts.verified);
     let is_good = match args.level {
@@ -180,6 +193,43 @@ impl Args {
         }
     }
 
+    /// Requires the cosignatures that are asked for; none where none are.
+    async fn cosigned(
+        &self,
+        checked: &Checked,
+        name: &str,
+    ) -> Result<Option<Vec<Cosigned>>, Failure> {
+        let Some(path) = &self.witness_policy else {
+            return Ok(None);
+        };
+        let policy = read_policy(path)?;
+        let refused = |problem: String| {
+            Failure::new(exit::LOG, problem)
+                .hint("`stella archive cosign` has the newest archive cosigned")
+        };
+        let note = note_of(&self.place.storage()?, name)
+            .await
+            .map_err(failure)?;
+        let note =
+            note.ok_or_else(|| refused(format!("no note of witnesses is kept beside {name}")))?;
+        let judgement = &checked.judgement;
+        let manifest = statement(judgement, checked.sequence).map(|each| &each.manifest);
+        let keyset = manifest.and_then(|manifest| {
+            let version = manifest.keyset.version;
+            judgement
+                .keysets
+                .iter()
+                .find(|each| each.version == version)
+        });
+        let (manifest, keyset) = manifest
+            .zip(keyset)
+            .ok_or_else(|| refused(format!("{name} has no statement")))?;
+        let cosigned = require_witnessed(&note, manifest, keyset, &policy);
+        cosigned
+            .map(Some)
+            .map_err(|refusal| refused(refusal.to_string()))
+    }
+
     fn own(&self) -> Result<Option<TrustedRoot>, Failure> {
         let Some(path) = &self.trusted_root else {
             return Ok(None);
@@ -190,7 +240,7 @@ impl Args {
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
     }
 
-    fn report(&self, checked: &Checked, name: &str) {
+    fn report(&self, checked: &Checked, name: &str, cosigned: Option<&[Cosigned]>) {
         let judgement = &checked.judgement;
         if self.json {
             let mut facts = past(judgement, checked.sequence);
@@ -205,10 +255,18 @@ impl Args {
             let first =
                 first.map(|(index, refusal)| json!({"leaf": index, "reason": refusal.to_string()}));
             facts["firstRefused"] = first.collect();
+            facts["cosigned"] = cosigned.map_or(Value::Null, cosign::cosigned);
             terminal::say_json(&facts);
             return;
         }
         say_past(judgement, checked.sequence);
+        for Cosigned { witness, time } in cosigned.unwrap_or_default() {
+            terminal::say(&format!(
+                "  cosigned by {} at {}",
+                escape(witness),
+                cosign::at(time.0)
+            ));
+        }
         terminal::say(&format!("period {}", escape(name)));
         terminal::say(&format!(
             "  L0 archived: {} attestations, byte for byte",

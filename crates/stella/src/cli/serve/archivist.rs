@@ -48,6 +48,10 @@ struct Configuration {
     keysets: PathBuf,
     output: String,
     #[serde(default)]
+    checkpoint_key: Option<String>,
+    #[serde(default)]
+    witness_policy: Option<PathBuf>,
+    #[serde(default)]
     store: Option<PathBuf>,
     #[serde(default)]
     from: Vec<PathBuf>,
@@ -92,7 +96,7 @@ impl Archivist {
         let path = directory.join(CONFIGURATION);
         let wrong = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("{}: {error}", path.display())).hint(
-                "it names key, pqKey, keysets, output, and perhaps schedule (weekly, monthly, quarterly, or cron's five fields), timeZone, store, from, images, keepMonths, prune, reconcile",
+                "it names key, pqKey, keysets, output, and perhaps schedule (weekly, monthly, quarterly, or cron's five fields), timeZone, store, from, images, checkpointKey, witnessPolicy, keepMonths, prune, reconcile",
             )
         };
         let bytes = stella_attest::file::read(&path, MAX_FILE).map_err(|error| wrong(&error))?;
@@ -220,6 +224,8 @@ impl Archivist {
             pq_key,
             keysets,
             output,
+            checkpoint_key,
+            witness_policy,
             store,
             from,
             images,
@@ -239,6 +245,12 @@ impl Archivist {
         add("--pq-key", pq_key.into());
         add("--keysets", keysets.into());
         add("--output", output.into());
+        checkpoint_key
+            .iter()
+            .for_each(|each| add("--checkpoint-key", each.into()));
+        witness_policy
+            .iter()
+            .for_each(|each| add("--witness-policy", each.into()));
         store.iter().for_each(|each| add("--store", each.into()));
         from.iter().for_each(|each| add("--from", each.into()));
         images.iter().for_each(|each| add("--image", each.into()));
