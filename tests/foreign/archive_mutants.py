@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 TITLE, NAME = "org.opencontainers.image.title", "org.opencontainers.image.ref.name"
 LATER = ["--at", "2046-01-01T00:00:00Z"]
+STATING = ("classical", "post-quantum")  # roles whose keys sign statements
 
 
 def compact(value):
@@ -504,7 +505,7 @@ def of_statements(sink, period, book, office):
             keyset = book.keysets[version - 1]
             keys = json.loads(keyset.raw)["keys"]
             fields["keyset"] = {"version": version, "file": digests(keyset.raw), "evidence": keyset.evidence()}
-            fields["signers"] = sorted(each["keyId"] for each in keys if each["status"] == "active" and each["role"] != "recovery")
+            fields["signers"] = sorted(each["keyId"] for each in keys if each["status"] == "active" and each["role"] in STATING)
 
         sealed(f"under keyset {version}", earlier)
     active = book.predicate()["signers"]
@@ -516,6 +517,9 @@ def of_statements(sink, period, book, office):
         sealed(f"one signature, {at}", signers=[active[at]])
     sealed("recovery signs too", setting("signers", sorted([*active, recovery])))
     sealed("recovery signs too, unnamed", signers=[*active, recovery])
+    checkpoint = next(each["keyId"] for each in keys if each["role"] == "checkpoint")
+    sealed("the checkpoint key signs too", setting("signers", sorted([*active, checkpoint])))
+    sealed("the checkpoint key signs too, unnamed", signers=[*active, checkpoint])
     sealed("the compromised key signs", setting("signers", sorted([fallen, active[1]])))
     sealed("a signer twice", setting("signers", [*active, active[1]]), signers=active)
     sealed("signatures in another order", signers=active[::-1])
@@ -639,8 +643,8 @@ def ec_der(*numbers):
 def of_keysets(sink, period, book, office):
     fields = json.loads(book.keysets[-1].raw)
     keys = {each["keyId"]: each for each in fields["keys"]}
-    active = [each["keyId"] for each in fields["keys"] if each["status"] == "active" and each["role"] != "recovery"]
-    recovery = next(each["keyId"] for each in fields["keys"] if each["role"] == "recovery")
+    active = [each["keyId"] for each in fields["keys"] if each["status"] == "active" and each["role"] in STATING]
+    recovery, checkpoint = (next(each["keyId"] for each in fields["keys"] if each["role"] == role) for role in ("recovery", "checkpoint"))
     fallen = next(at for at, each in enumerate(fields["keys"]) if each["status"] == "compromised")
     by_role = {each["role"]: at for at, each in enumerate(fields["keys"]) if each["status"] == "active"}
     stranger = next(each for each in office.keys if each not in keys)
@@ -653,7 +657,7 @@ def of_keysets(sink, period, book, office):
         new = book.copy().event(office, change, signers, **how)
         try:
             now = json.loads(new.keysets[-1].raw)["keys"]
-            wanted = sorted(each["keyId"] for each in now if each["status"] == "active" and each["role"] != "recovery")
+            wanted = sorted(each["keyId"] for each in now if each["status"] == "active" and each["role"] in STATING)
         except (KeyError, TypeError):
             wanted = active
         new.seal(office, lambda fields: fields.update(signers=wanted), signers=[each for each in wanted if each in office.keys])
@@ -716,6 +720,7 @@ def of_keysets(sink, period, book, office):
     edited("a new key that signed", "keys", lambda each: [*each, new], signers=[*active, stranger])
     edited("a new key that did not sign", "keys", lambda each: [*each, new])
     edited("a new key in the place of a signer", "keys", lambda each: [*each, new], signers=[active[0], stranger])
+    edited("a new key for checkpoints of another kind", "keys", lambda each: [*each, {**new, "role": "checkpoint"}], signers=[*active, stranger])
     edited("a new classical key", "keys", lambda each: [*each, {**new, "role": "classical"}], signers=[*active, stranger])
     edited("a new post-quantum key of another kind", "keys", lambda each: [*each, {**new, "role": "post-quantum"}], signers=[*active, stranger])
     # Who signs the event.
@@ -724,6 +729,7 @@ def of_keysets(sink, period, book, office):
         "nobody": [], "one": active[:1], "the other": active[1:], "recovery and one": [recovery, active[1]],
         "a compromised key and one": [fallen_id, active[1]], "a compromised key too": [*active, fallen_id],
         "a stranger too": [*active, stranger], "recovery alone": [recovery], "all": [*active, recovery],
+        "the checkpoint key and one": [checkpoint, active[1]], "the checkpoint key too": [*active, checkpoint],
     }.items():
         changed(f"signed by {name}", signers=signers)
     changed("a bundle twice", bundles=lambda made: [*made, made[0]])

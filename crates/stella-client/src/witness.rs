@@ -115,3 +115,6 @@ fn verified(
     let newest = newest.unwrap_or_default().to_vec();
     Ok(NoteSignature::new(&witness.key, newest))
 }
+
+#[cfg(test)]
+mod tests;

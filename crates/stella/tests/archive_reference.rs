@@ -49,8 +49,11 @@ impl Office {
         office.0.key("classical", "ecdsa-p256");
         office.0.key("pq", "ml-dsa-65");
         office.0.key("recovery", "ecdsa-p384");
+        office.0.key("checkpoint", "ed25519");
         let old = ["classical.key", "pq.key"];
-        office.found("org", "", &["--recovery-key", "recovery.key"]);
+        let others = ["--recovery-key", "recovery.key"];
+        let others = [&others[..], &["--checkpoint-key", "checkpoint.key"]].concat();
+        office.found("org", "", &others);
         office.sign(&["one", "two"]);
         office.seal("v1", &old, &[]);
 

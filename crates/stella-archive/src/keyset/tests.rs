@@ -4,7 +4,8 @@
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ML_DSA_65_SIGNING,
+    PqdsaKeyPair,
 };
 
 use super::*;
@@ -208,4 +209,33 @@ fn the_first_keyset_is_number_one_and_names_none_before_it() {
         panic!("a first keyset with one before it");
     };
     assert_eq!(what, Breach::Predecessor);
+}
+
+#[test]
+fn a_checkpoint_key_is_an_ed25519_key_and_has_no_say() {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let spki = pair.public_key().as_der().unwrap();
+    let key = PublicKey::from_spki(spki.as_ref()).unwrap();
+    let mut keyset = first();
+    keyset.keys.push(entry(&key, Role::Checkpoint));
+    assert_eq!(keyset.require_sound(), Ok(()));
+    assert_eq!(keyset.signers().count(), 2);
+    assert_eq!(keyset.deciders().count(), 3);
+    assert_eq!(keyset.checkpoint_keys().count(), 1);
+    // Four keys are active, three can sign an event.
+    keyset.threshold = 4;
+    let refused = keyset.require_sound();
+    let expected = KeysetError::Threshold {
+        threshold: 4,
+        active: 3,
+    };
+    assert_eq!(refused, Err(expected));
+    // No other kind of key may be one.
+    let mut other = first();
+    other.keys.push(entry(&spki_of_curve(), Role::Checkpoint));
+    let refused = other.require_sound();
+    assert!(
+        matches!(refused, Err(KeysetError::Key { .. })),
+        "{refused:?}"
+    );
 }
