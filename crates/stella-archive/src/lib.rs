@@ -16,6 +16,7 @@ pub mod keyset;
 pub mod leaf;
 pub mod levels;
 pub mod nodes;
+pub mod publication;
 pub mod retention;
 pub mod seal;
 pub mod statement;

@@ -3,12 +3,15 @@
 
 mod desk;
 mod office;
+#[expect(dead_code, reason = "not every test uses all of it")]
+mod repository;
 
 use std::fs;
 use std::path::PathBuf;
 
 use desk::{Desk, Said, says};
 use office::{KEYS, Office};
+use repository::{Owners, Site};
 use serde_json::{Value, json};
 
 const ANCHOR: [&str; 2] = ["--anchor", "org.anchor"];
@@ -461,4 +464,62 @@ fn a_changed_extract_and_another_s_anchor_do_not_pass_the_gate() {
             &["the one that the anchor names"],
         );
     }
+}
+
+#[test]
+fn how_a_trusted_root_was_published_is_in_the_archive_and_nothing_depends_on_it() {
+    let mut office = Office::open(1);
+    let file = |office: &Office, name: &str| {
+        fs::read(office.desk.path(&format!("sigstore/{name}"))).unwrap()
+    };
+    let (root, config) = (
+        file(&office, "trusted_root.json"),
+        file(&office, "signing_config.json"),
+    );
+    let (site, owners) = (Site::new(), Owners::new());
+    owners.publish(
+        &site,
+        1,
+        &[
+            ("trusted_root.json", &root),
+            ("signing_config.v0.2.json", &config),
+        ],
+    );
+    let first = office.desk.write("root.json", owners.root(1));
+    let choose = ["trust", "use", "--tuf", &site.url, "--root", &first];
+    office.desk.run(choose).ended(0);
+    seal(&office, "v1");
+    let show = ["archive", "show", "archive"];
+    let said = office
+        .desk
+        .run([&show[..], &["--json"]].concat())
+        .ended(0)
+        .json();
+    let published = &said["published"][0];
+    assert_eq!(published["version"], 1);
+    let digest = stella_bundle::key::sha256(&fs::read(&first).unwrap());
+    assert_eq!(published["repositoryRoot"], hex::encode(digest));
+    assert_eq!(
+        published["trustedRoot"],
+        hex::encode(stella_bundle::key::sha256(&root))
+    );
+    let said = office.desk.run(show).ended(0);
+    says(
+        &said.out,
+        &["published by the TUF repository whose root has version 1"],
+    );
+    let verify = ["archive", "verify", "archive", "--anchor", "org/org.anchor"];
+    office.desk.run(verify).ended(0);
+
+    // The same root from elsewhere: nobody knows how it was published.
+    let direct = office.desk.url.clone();
+    office.desk.run(["trust", "use", &direct]).ended(0);
+    office.sign();
+    seal(&office, "v2");
+    let said = office
+        .desk
+        .run([&show[..], &["--json"]].concat())
+        .ended(0)
+        .json();
+    assert_eq!(said["published"], json!([]));
 }

@@ -12,6 +12,7 @@ use stella_archive::history::History;
 use stella_archive::index::{self, Head, IndexError, Keys};
 use stella_archive::leaf::Leaf;
 use stella_archive::nodes::{self, Nodes};
+use stella_archive::publication::Publication;
 use stella_archive::statement::Range as Leaves;
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
 use stella_bundle::key::sha256;
@@ -348,6 +349,33 @@ impl Archive {
             each(&raw)?;
         }
         Ok(())
+    }
+
+    /// Reads how a trusted root with this SHA-256 was published; none where that is not there.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn publication(
+        &self,
+        trusted_root: &[u8; 32],
+    ) -> Result<Option<Publication>, ArchiveError> {
+        let mut files = Vec::new();
+        for role in Publication::ROLES {
+            let name = Publication::file_name(trusted_root, role);
+            if self.size(&name).is_none() {
+                return Ok(None);
+            }
+            files.push(self.read(&name, role.limit() as u64).await?);
+        }
+        let files = <[Vec<u8>; 4]>::try_from(files).ok();
+        Ok(
+            files.map(|[root, timestamp, snapshot, targets]| Publication {
+                root,
+                timestamp,
+                snapshot,
+                targets,
+            }),
+        )
     }
 
     /// Reads the period's leaves as they are: nothing is proved.

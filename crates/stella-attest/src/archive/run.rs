@@ -18,6 +18,7 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::history::{Document, Existence, History};
 use stella_archive::leaf::{Kind, Leaf, Status};
+use stella_archive::publication::Publication;
 use stella_archive::retention::{self, Hold};
 use stella_archive::seal::Terms;
 use stella_archive::statement::{CHECKPOINT, Manifest, OrgStatement, Period};
@@ -68,6 +69,8 @@ pub struct Job<'a> {
     pub since: Option<UnixTime>,
     /// The file of the trusted root by which attestations are verified.
     pub trusted_root: &'a [u8],
+    /// How it was published, where it came from a TUF repository.
+    pub publication: Option<&'a Publication>,
     /// Who may have signed attestations, and what must be shown.
     pub policy: &'a Policy,
     /// SHA-256 of the policy's file; none where every signer is taken.
@@ -413,6 +416,13 @@ fn add_words(
     }
     for (digest, root) in roots {
         parts.push(write(&format!("trust/{digest}.json"), root)?);
+    }
+    if let Some(publication) = job.publication {
+        let digest = sha256(&frozen);
+        for role in Publication::ROLES {
+            let name = Publication::file_name(&digest, role);
+            parts.push(write(&name, publication.of(role))?);
+        }
     }
     parts.extend(packed.parts.iter().cloned());
     Ok(parts)

@@ -9,9 +9,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stella_archive::publication::Publication;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::json;
 use stella_bundle::signing_config::SigningConfig;
+use stella_bundle::time::UnixTime;
 use stella_bundle::tuf::{Root, Timestamp};
 use stella_client::tuf::Believed;
 
@@ -171,6 +173,28 @@ impl Folder {
             let timestamp = bytes.and_then(|bytes| root.remembered_timestamp(bytes).ok());
             Some(Metadata { root, timestamp })
         }))
+    }
+
+    /// Returns how a trusted root was published, where it came from a TUF repository that publishes it now as far as is known here.
+    pub(crate) fn publication(
+        &self,
+        material: &TrustMaterial,
+        now: UnixTime,
+    ) -> Option<Publication> {
+        let address = match material.kind {
+            TrustKind::Public => PUBLIC.repository.to_owned(),
+            TrustKind::Tuf => self.record().ok().flatten()?.source,
+            _ => return None,
+        };
+        let believed = self.last_walk(&address).ok().flatten()?.believed;
+        let publication = Publication {
+            root: believed.root,
+            timestamp: believed.timestamp?,
+            snapshot: believed.snapshot?,
+            targets: believed.targets?,
+        };
+        let publisher = publication.publisher_of(&material.root_bytes, now);
+        publisher.is_ok().then_some(publication)
     }
 
     fn read<T: for<'a> Deserialize<'a>>(

@@ -20,7 +20,7 @@ use stella_attest::storage::Storage;
 use stella_bundle::time::UnixTime;
 use stella_keys::OrgKey;
 
-use super::ceremony::{self, SealFlags};
+use super::ceremony::{self, SealFlags, now};
 use super::cosign::{self, WitnessFlags};
 use super::period::PeriodFlags;
 use super::place::{self, failure};
@@ -31,6 +31,7 @@ use crate::cli::mirror::place::Purpose;
 use crate::exit::{self, Failure};
 use crate::registry::RegistryFlags;
 use crate::terminal;
+use crate::trust::Folder;
 
 /// Seal a period: collect what was attested, verify it, and sign the archive with the organisation's keys
 ///
@@ -205,6 +206,7 @@ impl JobFlags {
         let session = clocks.session_with_logs();
         let profile = (&table.material.root_bytes[..], rule.digest);
         let (incoming, load) = source.open(&period, profile).await?;
+        let publication = Folder::usual().publication(&table.material, now());
         let job = Job {
             session: &session,
             keysets: &keysets,
@@ -214,6 +216,7 @@ impl JobFlags {
             period,
             since,
             trusted_root: &table.material.root_bytes,
+            publication: publication.as_ref(),
             policy: &rule.policy,
             policy_digest: rule.digest,
             logs: match self.reconcile {

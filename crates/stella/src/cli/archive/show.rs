@@ -1,9 +1,10 @@
 //! `stella archive show`: what one archive says of itself.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stella_archive::statement::Manifest;
 use stella_attest::archive::Archive;
 use stella_bundle::identity::escape;
+use stella_bundle::key::sha256;
 
 use super::place::{PlaceFlags, failure};
 use crate::exit::{self, Failure};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let (archive, _) = args.place.open_with_newest().await?;
-    let (history, _) = archive.history().await.map_err(failure)?;
+    let (history, roots) = archive.history().await.map_err(failure)?;
     let last = history.statements.last();
     let manifest = last.and_then(|document| document.to_manifest().ok());
     let manifest = manifest.ok_or_else(|| {
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
         )
         .hint("bring the archive again from where it was made")
     })?;
+    let published = published(&archive, &manifest, &roots).await?;
     if args.json {
         let files = archive.files();
         let files = files.map(|(name, size)| json!({"name": name, "size": size}));
@@ -45,15 +47,60 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
             "schema": "stella.archive-show/v1",
             "period": archive.name,
             "manifest": manifest,
+            "published": published.iter().map(Published::facts).collect::<Vec<_>>(),
             "files": files.collect::<Vec<_>>(),
         }));
         return Ok(exit::OK);
     }
-    say(&archive, &manifest);
+    say(&archive, &manifest, &published);
     Ok(exit::OK)
 }
 
-fn say(archive: &Archive, manifest: &Manifest) {
+/// A trusted root that a TUF repository published.
+struct Published {
+    /// SHA-256 of the trusted root.
+    trusted_root: [u8; 32],
+    /// SHA-256 of the repository's root.
+    root: [u8; 32],
+    version: u64,
+}
+
+impl Published {
+    fn facts(&self) -> Value {
+        json!({
+            "trustedRoot": hex::encode(self.trusted_root),
+            "repositoryRoot": hex::encode(self.root),
+            "version": self.version,
+        })
+    }
+}
+
+/// Finds out which of the trusted roots a repository published at the end of the period.
+async fn published(
+    archive: &Archive,
+    manifest: &Manifest,
+    roots: &[Vec<u8>],
+) -> Result<Vec<Published>, Failure> {
+    let mut published = Vec::new();
+    for profile in &manifest.profiles {
+        let digest = profile.trusted_root;
+        let publication = archive.publication(&digest).await.map_err(failure)?;
+        let bytes = roots.iter().find(|bytes| sha256(bytes) == digest);
+        let Some((publication, bytes)) = publication.zip(bytes) else {
+            continue;
+        };
+        if let Ok(root) = publication.publisher_of(bytes, manifest.period.end) {
+            published.push(Published {
+                trusted_root: digest,
+                root: sha256(root.bytes()),
+                version: root.version(),
+            });
+        }
+    }
+    Ok(published)
+}
+
+fn say(archive: &Archive, manifest: &Manifest, published: &[Published]) {
     let line = |text: String| terminal::say(&text);
     let (period, counts) = (&manifest.period, manifest.counts);
     line(format!(
@@ -83,6 +130,14 @@ fn say(archive: &Archive, manifest: &Manifest) {
             "  verified by {}, trusted root sha256:{}, {policy}",
             escape(&each.verifier),
             hex::encode(each.trusted_root)
+        ));
+    }
+    for each in published {
+        line(format!(
+            "  trusted root sha256:{} was published by the TUF repository whose root has version {}, sha256:{}",
+            hex::encode(&each.trusted_root[..8]),
+            each.version,
+            hex::encode(each.root)
         ));
     }
     for each in &manifest.coverage {

@@ -87,6 +87,7 @@ pub(super) async fn seal(
         },
         since: None,
         trusted_root: &material.root_bytes,
+        publication: None,
         policy: &anyone(),
         policy_digest: None,
         logs: Logs::Shared,
