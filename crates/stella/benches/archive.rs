@@ -284,7 +284,7 @@ async fn build(set: &Path, folder: &Path, of: Option<u32>) {
         period: period(&world),
         since: None,
         trusted_root: &set_root,
-        publication: None,
+        tuf: None,
         policy: &anyone(),
         policy_digest: None,
         logs: Logs::Shared,

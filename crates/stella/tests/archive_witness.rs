@@ -9,6 +9,8 @@ use std::fs;
 
 use desk::{Said, says};
 use office::{KEYS, Office};
+use serde_json::Value;
+use stella_bundle::digest::DigestAlgorithm;
 use stella_tlog::hash;
 use stella_tlog::tlog_proof::TlogProof;
 use witness::Witness;
@@ -101,6 +103,11 @@ fn witnesses_cosign_what_only_grew_and_verifiers_see_it() {
     says(&said.err, &["two", "archive cosign"]);
     verify(&office, "both.txt", &[]).ended(24);
     verify(&office, "both.txt", &["--period", "v1"]).ended(0);
+    // What becomes of the keys meanwhile changes nothing about what was sealed.
+    let extend = ["archive", "keyset", "extend"];
+    let signers = ["--key", "classical.key", "--key", "pq.key"];
+    let said = office.desk.run([&extend[..], &signers, &REASON].concat());
+    said.ended(0);
     // It is where one is.
     let said = cosign(&office, "any.txt").ended(0);
     says(&said.out, &["v2:", "cosigned by one"]);
@@ -155,7 +162,11 @@ fn one_attestation_is_proved_to_be_in_the_tree_that_was_cosigned() {
     let said = office.desk.run([&extract[..], &files].concat()).ended(0);
     says(
         &said.out,
-        &["one.sigstore.json", "one.tlog-proof", "cosigned"],
+        &[
+            "one.sigstore.json",
+            "one.tlog-proof",
+            "the note as it is kept",
+        ],
     );
 
     let text = fs::read_to_string(office.desk.path("one.tlog-proof")).unwrap();
@@ -183,6 +194,88 @@ fn one_attestation_is_proved_to_be_in_the_tree_that_was_cosigned() {
     let extract = ["archive", "extract", "archive", &artifact];
     let said = office.desk.run([&extract[..], &files].concat()).ended(24);
     says(&said.err, &["no note of witnesses", "archive cosign"]);
+}
+
+/// Puts another text in the place of the note that is kept.
+fn put_note(office: &Office, change: impl FnOnce(&str) -> String) {
+    let index = fs::read_to_string(office.desk.path("archive/index.json")).unwrap();
+    let index: Value = serde_json::from_str(&index).unwrap();
+    let blob = |digest: &Value| {
+        let digest = digest.as_str().unwrap().replace(':', "/");
+        office.desk.path(&format!("archive/blobs/{digest}"))
+    };
+    let manifests = index["manifests"].as_array().unwrap();
+    let is_note =
+        |each: &&Value| each["annotations"]["org.opencontainers.image.ref.name"] == "note-v1";
+    let manifest = blob(&manifests.iter().find(is_note).unwrap()["digest"]);
+    let text = fs::read_to_string(&manifest).unwrap();
+    let parsed: Value = serde_json::from_str(&text).unwrap();
+    let layer = &parsed["layers"][0];
+    let note = change(&fs::read_to_string(blob(&layer["digest"])).unwrap());
+    let digest = DigestAlgorithm::Sha256.digest(note.as_bytes()).to_string();
+    fs::write(blob(&digest.clone().into()), &note).unwrap();
+    let text = text.replace(layer["digest"].as_str().unwrap(), &digest);
+    let text = text.replace(
+        &format!("\"size\":{}", layer["size"]),
+        &format!("\"size\":{}", note.len()),
+    );
+    let changed = DigestAlgorithm::Sha256.digest(text.as_bytes()).to_string();
+    fs::write(blob(&changed.clone().into()), &text).unwrap();
+    let old = manifests.iter().find(is_note).unwrap();
+    let index = serde_json::to_string(&index).unwrap();
+    let index = index.replace(old["digest"].as_str().unwrap(), &changed);
+    let index = index.replace(
+        &format!("\"size\":{}", old["size"]),
+        &format!("\"size\":{}", text.len()),
+    );
+    fs::write(office.desk.path("archive/index.json"), index).unwrap();
+}
+
+#[test]
+fn a_note_that_somebody_changed_is_refused_and_made_anew() {
+    let witnesses = [Witness::new(), Witness::new()];
+    let office = witnessed(&witnesses);
+    run(&office, "v1", "both.txt").ended(0);
+    verify(&office, "both.txt", &[]).ended(0);
+    let damaged = |note: &str| {
+        let last = note.trim_end().rfind(' ').unwrap() + 20;
+        let other = if &note[last..=last] == "A" { "B" } else { "A" };
+        format!("{}{other}{}", &note[..last], &note[last + 1..])
+    };
+    for change in [
+        &damaged as &dyn Fn(&str) -> String,
+        &|note: &str| note.replacen("\n3\n", "\n4\n", 1),
+        &|_: &str| "no note".to_owned(),
+        &|note: &str| {
+            note.lines()
+                .take(5)
+                .map(|line| format!("{line}\n"))
+                .collect()
+        },
+    ] {
+        put_note(&office, change);
+        let said = verify(&office, "both.txt", &[]);
+        assert!([12, 24].contains(&said.code), "{said:?}");
+        cosign(&office, "both.txt").ended(0);
+        verify(&office, "both.txt", &[]).ended(0);
+    }
+
+    // Its name is nobody else's.
+    run(&office, "note-v1", "both.txt").ended(2);
+    // What was asked for wrongly is said before anything is done.
+    office.desk.write("wrong.txt", "quorum nobody\n");
+    let said = run(&office, "v2", "wrong.txt").ended(2);
+    says(&said.err, &["wrong.txt", "tlog-policy"]);
+    assert!(!said.out.contains("archived"));
+    // Keys that sign statements are put in each other's places.
+    office.desk.key("second", "ecdsa-p256");
+    let add = ["archive", "keyset", "add", "--role", "classical"];
+    let signers = ["--key", "classical.key", "--key", "pq.key"];
+    let new = ["--new", "second.key"];
+    let said = office
+        .desk
+        .run([&add[..], &new, &signers, &REASON].concat());
+    says(&said.ended(2).err, &["key rotate"]);
 }
 
 #[test]

@@ -14,9 +14,10 @@ use stella_archive::witnessed::{note_key, require_witnessed};
 use stella_bundle::time::UnixTime;
 use stella_client::witness::{Answer, add_checkpoint};
 use stella_keys::CheckpointSigner;
+use stella_tlog::checkpoint::Checkpoint;
 use stella_tlog::cosignature;
 use stella_tlog::hash::Hash;
-use stella_tlog::note::{MAX_NOTE, Note};
+use stella_tlog::note::{MAX_NOTE, Note, NoteSignature};
 use stella_tlog::quorum::{Cosigned, Policy, Witness};
 use stella_tlog::tree::TreeSize;
 use stella_tlog::witness::AddCheckpoint;
@@ -27,6 +28,7 @@ use super::open::{self, Archive};
 use super::pack::write_part;
 use super::prove::{Start, prove};
 use super::publish;
+use super::run::lock;
 use crate::keyset::KeysetFolder;
 use crate::storage::Storage;
 
@@ -34,6 +36,8 @@ use crate::storage::Storage;
 const NOTE_TYPE: &str = "application/vnd.stella-ops.archive.note.v1";
 /// The note's file.
 const NOTE: &str = "checkpoint.note";
+/// How the names of notes begin; that of the period follows, and no period's name begins so.
+pub const NOTE_NAME: &str = "note-";
 
 /// Who asks whom.
 pub struct Witnessing<'a> {
@@ -43,7 +47,7 @@ pub struct Witnessing<'a> {
     pub transport: &'a dyn Transport,
     /// The organisation's keysets.
     pub keysets: &'a KeysetFolder,
-    /// A checkpoint key of the keyset in force.
+    /// A checkpoint key of the keyset under which the newest archive was sealed.
     pub signer: &'a CheckpointSigner,
     /// Which witnesses there are, and who of them must cosign.
     pub policy: &'a Policy,
@@ -69,9 +73,11 @@ pub struct Witnessed {
 /// Has the checkpoint of the newest archive cosigned; whoever cosigned it before is not asked again.
 ///
 /// # Errors
-/// `CheckpointKey`, `Quorum` where too few cosigned, and whatever hinders reading and publishing.
+/// `CheckpointKey`, `Quorum` where too few cosigned, `Note` where it becomes too long, `Busy`, `Published` where another thing has its
+/// name, and whatever hinders reading and publishing.
 pub async fn cosign(witnessing: &Witnessing<'_>) -> Result<Witnessed, ArchiveError> {
-    // 1. What the organisation stated last, judged by its own keysets: nothing else is shown to witnesses.
+    // 1. What the organisation stated last, judged by its own keysets: nothing else is shown to witnesses. Nobody else is at it.
+    let _lock = lock(witnessing.work)?;
     let (archive, judgement) = newest(witnessing).await?;
     let (statement, keyset) = stated(&judgement)?;
     let manifest = &statement.manifest;
@@ -79,12 +85,10 @@ pub async fn cosign(witnessing: &Witnessing<'_>) -> Result<Witnessed, ArchiveErr
 
     // 2. The note so far, signed by the organisation.
     let checkpoint = manifest.checkpoint();
-    let mut note = match note_of(&witnessing.storage, &archive.name).await? {
-        Some(note) if note.text == checkpoint.to_string() => note,
-        _ => Note {
-            text: checkpoint.to_string(),
-            signatures: Vec::new(),
-        },
+    require_free(&witnessing.storage, &archive.name).await?;
+    let mut note = Note {
+        text: checkpoint.to_string(),
+        signatures: kept(witnessing, &archive.name, &checkpoint).await?,
     };
     if note.verify(witnessing.signer.key()).is_err() {
         let signature = witnessing.signer.sign(&checkpoint, (witnessing.now)())?;
@@ -109,8 +113,10 @@ pub async fn cosign(witnessing: &Witnessing<'_>) -> Result<Witnessed, ArchiveErr
         refusal,
         silent: silent.clone(),
     })?;
+    let text = note.to_string();
+    Note::parse(&text).map_err(|error| ArchiveError::Note { error })?;
     let folder = witnessing.work.join("note");
-    let part = write_part(&folder, NOTE, note.to_string().as_bytes())?;
+    let part = write_part(&folder, NOTE, text.as_bytes())?;
     let name = name_of(&archive.name);
     publish::put(&witnessing.storage, &name, NOTE_TYPE, (&folder, &[part])).await?;
     Ok(Witnessed {
@@ -143,7 +149,52 @@ pub async fn note_of(
 
 /// Returns the name under which the note of a period is kept.
 fn name_of(period: &str) -> String {
-    format!("note-{period}")
+    format!("{NOTE_NAME}{period}")
+}
+
+/// Requires that nothing else has the name of the note.
+async fn require_free(storage: &Arc<dyn Storage>, period: &str) -> Result<(), ArchiveError> {
+    let name = name_of(period);
+    let Some(raw) = storage.manifest(&name).await? else {
+        return Ok(());
+    };
+    let kind = raw.parse().ok().and_then(|manifest| manifest.artifact_type);
+    match kind.as_deref() == Some(NOTE_TYPE) {
+        true => Ok(()),
+        false => Err(ArchiveError::Published {
+            place: storage.name(),
+            name,
+        }),
+    }
+}
+
+/// Returns the signatures of the note that is kept: those of this checkpoint by keys that are known here and that are good. Whoever may
+/// write to the place could have put others there.
+async fn kept(
+    witnessing: &Witnessing<'_>,
+    period: &str,
+    checkpoint: &Checkpoint,
+) -> Result<Vec<NoteSignature>, ArchiveError> {
+    let note = match note_of(&witnessing.storage, period).await {
+        Err(ArchiveError::Unreadable { .. }) => None,
+        note => note?,
+    };
+    let Some(note) = note.filter(|note| note.text == checkpoint.to_string()) else {
+        return Ok(Vec::new());
+    };
+    let witnesses = witnessing.policy.witnesses().iter();
+    let mut keys = witnesses.map(|each| &each.key).collect::<Vec<_>>();
+    keys.push(witnessing.signer.key());
+    let text = note.text;
+    let is_good = |signature: &NoteSignature| {
+        let alone = Note {
+            text: text.clone(),
+            signatures: vec![signature.clone()],
+        };
+        keys.iter().any(|key| alone.verify(key).is_ok())
+    };
+    let signatures = note.signatures.into_iter();
+    Ok(signatures.filter(is_good).collect())
 }
 
 async fn newest(witnessing: &Witnessing<'_>) -> Result<(Archive, Judgement), ArchiveError> {
@@ -155,7 +206,12 @@ async fn newest(witnessing: &Witnessing<'_>) -> Result<(Archive, Judgement), Arc
     let newest = listed.last().ok_or_else(absent)?;
     let archive = Archive::open(Arc::clone(&witnessing.storage), &newest.name).await?;
     let (history, _) = archive.history().await?;
-    let anchor = witnessing.keysets.anchor(None).map(Anchor::Organisation);
+    // By its own newest keyset, which is one of ours: another may have followed since.
+    let version = history.keysets.len() as u64;
+    let anchor = witnessing
+        .keysets
+        .anchor(Some(version))
+        .map(Anchor::Organisation);
     let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
     let now = (witnessing.now)();
     let judgement = history::judge(&history, &anchor, &Falls::default(), None, now)?;
@@ -185,7 +241,7 @@ async fn ask(
     witness: &Witness,
     judgement: &Judgement,
     note: &Note,
-) -> Result<stella_tlog::note::NoteSignature, ArchiveError> {
+) -> Result<NoteSignature, ArchiveError> {
     // It likely saw the statement before this one.
     let mut old_size = match judgement.statements.as_slice() {
         [.., before, _] => TreeSize(before.manifest.tree.size),

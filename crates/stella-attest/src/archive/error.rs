@@ -13,6 +13,7 @@ use stella_archive::witnessed::NoteRefusal;
 use stella_bundle::trusted_root::TrustFileError;
 use stella_client::ClientError;
 use stella_keys::KeyError;
+use stella_tlog::note::NoteError;
 use stella_tlog::proof::ProofError;
 use stella_tlog::tree::{FrontierError, TreeSize};
 
@@ -39,7 +40,9 @@ pub enum ArchiveError {
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
     /// The key is none by which the keyset has checkpoints signed.
-    #[error("the key is no active checkpoint key of the keyset in force")]
+    #[error(
+        "the key is no active checkpoint key of the keyset under which the newest archive was sealed"
+    )]
     CheckpointKey,
     /// What a share says about an attestation is not so.
     #[error(
@@ -97,6 +100,12 @@ pub enum ArchiveError {
     /// What the archive holds is not what its newest statement says.
     #[error("the archive holds something else than its statement says: {0}")]
     Mismatch(Mismatch),
+    /// The note of witnesses is longer than anybody reads.
+    #[error("the note with its cosignatures cannot be kept: {error}")]
+    Note {
+        /// What is wrong with it.
+        error: NoteError,
+    },
     /// It holds no attestation that was asked for.
     #[error("the archive holds no attestation {0}")]
     NotFound(String),

@@ -12,8 +12,8 @@ use stella_archive::history::History;
 use stella_archive::index::{self, Head, IndexError, Keys};
 use stella_archive::leaf::Leaf;
 use stella_archive::nodes::{self, Nodes};
-use stella_archive::publication::Publication;
 use stella_archive::statement::Range as Leaves;
+use stella_archive::tuf::TufMetadata;
 use stella_bundle::digest::{Digest, DigestAlgorithm, DigestStream};
 use stella_bundle::key::sha256;
 use stella_bundle::trusted_root::{MAX_TRUSTED_ROOT, TrustedRoot};
@@ -355,13 +355,13 @@ impl Archive {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub async fn publication(
+    pub async fn tuf_metadata(
         &self,
         trusted_root: &[u8; 32],
-    ) -> Result<Option<Publication>, ArchiveError> {
+    ) -> Result<Option<TufMetadata>, ArchiveError> {
         let mut files = Vec::new();
-        for role in Publication::ROLES {
-            let name = Publication::file_name(trusted_root, role);
+        for role in TufMetadata::ROLES {
+            let name = TufMetadata::file_name(trusted_root, role);
             if self.size(&name).is_none() {
                 return Ok(None);
             }
@@ -369,7 +369,7 @@ impl Archive {
         }
         let files = <[Vec<u8>; 4]>::try_from(files).ok();
         Ok(
-            files.map(|[root, timestamp, snapshot, targets]| Publication {
+            files.map(|[root, timestamp, snapshot, targets]| TufMetadata {
                 root,
                 timestamp,
                 snapshot,

@@ -18,10 +18,10 @@ use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::history::{Document, Existence, History};
 use stella_archive::leaf::{Kind, Leaf, Status};
-use stella_archive::publication::Publication;
 use stella_archive::retention::{self, Hold};
 use stella_archive::seal::Terms;
 use stella_archive::statement::{CHECKPOINT, Manifest, OrgStatement, Period};
+use stella_archive::tuf::TufMetadata;
 use stella_bundle::key::sha256;
 use stella_bundle::time::UnixTime;
 use stella_bundle::verify::Policy;
@@ -70,7 +70,7 @@ pub struct Job<'a> {
     /// The file of the trusted root by which attestations are verified.
     pub trusted_root: &'a [u8],
     /// How it was published, where it came from a TUF repository.
-    pub publication: Option<&'a Publication>,
+    pub tuf: Option<&'a TufMetadata>,
     /// Who may have signed attestations, and what must be shown.
     pub policy: &'a Policy,
     /// SHA-256 of the policy's file; none where every signer is taken.
@@ -417,11 +417,11 @@ fn add_words(
     for (digest, root) in roots {
         parts.push(write(&format!("trust/{digest}.json"), root)?);
     }
-    if let Some(publication) = job.publication {
+    if let Some(metadata) = job.tuf {
         let digest = sha256(&frozen);
-        for role in Publication::ROLES {
-            let name = Publication::file_name(&digest, role);
-            parts.push(write(&name, publication.of(role))?);
+        for role in TufMetadata::ROLES {
+            let name = TufMetadata::file_name(&digest, role);
+            parts.push(write(&name, metadata.of(role))?);
         }
     }
     parts.extend(packed.parts.iter().cloned());

@@ -2,38 +2,31 @@
 //!
 //! Frames are opened, hashed and verified across cores; in memory are what leaves say and one blob.
 
-use std::collections::BTreeMap;
+mod leaves;
+
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
 use stella_archive::frames::{self, Class, FrameError};
 use stella_archive::history::{self, History, Judgement};
-use stella_archive::leaf::{Leaf, LeafError};
 use stella_archive::levels::{Missing, Refusal, Reverifier, Scales, read_roots};
-use stella_archive::nodes;
-use stella_archive::seal::Seal;
 use stella_bundle::key::sha256;
 use stella_bundle::memo::Memo;
 use stella_bundle::time::UnixTime;
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{Artifact, Policy};
-use stella_tlog::hash::Hash;
 
 use super::error::{ArchiveError, Mismatch};
 use super::open::{Archive, MAX_WHOLE};
 use super::surroundings;
+use leaves::{Expected, Row};
 
 /// Refusals that are listed; more are counted.
 const MOST_LISTED: usize = 100;
-/// Frames of leaves that a thread reads before they are taken together.
-const AT_ONCE: usize = 4;
-/// The shortest month: bytes are not gone too early.
-const MONTH: Duration = Duration::from_secs(28 * 86_400);
 
 /// How to verify.
 pub struct Demands<'a> {
@@ -91,13 +84,6 @@ pub struct Checked {
     pub unknown: Option<Missing>,
 }
 
-/// What a leaf says about bytes.
-struct Expected {
-    digest: Fingerprint,
-    size: u64,
-    profile: u32,
-}
-
 /// Verifies an archive.
 ///
 /// # Errors
@@ -113,7 +99,7 @@ pub async fn verify(archive: &Archive, demands: &Demands<'_>) -> Result<Checked,
     let own_statement = judgement.statements.get(at).zip(past.statements.get(at));
     let (statement, document) = own_statement.ok_or(ArchiveError::Mismatch(Mismatch::Leaves))?;
     surroundings::require(archive, &statement.manifest, document, &root_files).await?;
-    let leaves = leaves(archive, &judgement, sequence, demands).await?;
+    let leaves = leaves::read(archive, &judgement, sequence, demands).await?;
 
     // 3. The bytes are those of the leaves; and what they hold verifies.
     let roots = read_roots(&root_files);
@@ -222,186 +208,6 @@ struct Found {
     refused: Vec<(u64, Refusal)>,
     refused_count: u64,
     unknown: Option<Missing>,
-}
-
-/// What the leaves of a period say, by where the bytes are.
-#[derive(Default)]
-struct Leaves {
-    evidence: Row,
-    rejected: Row,
-    records: Row,
-}
-
-/// Leaves whose bytes lie end to end.
-#[derive(Default)]
-struct Row {
-    /// The index of the first.
-    first: u64,
-    expected: Vec<Expected>,
-    /// Whether the bytes may be gone by now.
-    is_due: bool,
-}
-
-/// Reads the leaves; together they are what the archive's statement says.
-async fn leaves(
-    archive: &Archive,
-    judgement: &Judgement,
-    sequence: u64,
-    demands: &Demands<'_>,
-) -> Result<Leaves, ArchiveError> {
-    let mismatch = ArchiveError::Mismatch;
-    let at = usize::try_from(sequence).unwrap_or(usize::MAX);
-    let statement = judgement.statements.get(at);
-    let statement = statement.ok_or(mismatch(Mismatch::Leaves))?;
-    let before = archive.frontier().await?;
-    let earlier = at
-        .checked_sub(1)
-        .and_then(|at| judgement.statements.get(at));
-    let (size, root) = earlier.map_or((0, None), |each| {
-        (each.manifest.tree.size, Some(each.manifest.tree.root))
-    });
-    let is_before =
-        before.size().0 == size && root.is_none_or(|root| *before.root().as_bytes() == root);
-    if !is_before {
-        return Err(mismatch(Mismatch::Before));
-    }
-    let mut seal = Seal::new(before);
-    let mut leaves = Leaves::default();
-    let mut hashes: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
-    let (profiles, mut last) = (statement.manifest.profiles.len(), Class::Leaves);
-    for name in archive.blobs(Class::Leaves) {
-        let wrong = |error| ArchiveError::Frame {
-            part: name.clone(),
-            error,
-        };
-        let blob = archive.read(&name, MAX_WHOLE).await?;
-        let frames = frames::split(&blob).map_err(wrong)?;
-        // What each line says and its hash is found side by side, a few frames at a time; what all of them are, one after the other.
-        for some in frames.chunks(demands.threads.get() * AT_ONCE) {
-            for lines in side_by_side(some, demands.threads, |frame| Lines::read(frame)) {
-                let lines = lines.map_err(wrong)?;
-                for (line, read) in lines.each() {
-                    let index = seal.frontier().size().0;
-                    // More lines than the statement names are not even kept.
-                    if index >= statement.manifest.range.end {
-                        return Err(mismatch(Mismatch::Leaves));
-                    }
-                    let (leaf, hash) = read.as_ref().map_err(|error| ArchiveError::Leaf {
-                        index,
-                        error: *error,
-                    })?;
-                    if leaf.class() < last {
-                        return Err(mismatch(Mismatch::Order(index)));
-                    }
-                    last = leaf.class();
-                    if leaf.profile as usize >= profiles {
-                        return Err(mismatch(Mismatch::Profile(index)));
-                    }
-                    seal.append_hashed(leaf, line, *hash, |level, _, hash| {
-                        if let Some(file) = nodes::file_of(level) {
-                            let hashes = hashes.entry(file).or_default();
-                            hashes.extend_from_slice(hash.as_bytes());
-                        }
-                    });
-                    leaves.add(index, leaf);
-                }
-            }
-        }
-    }
-    let (sealed, manifest) = (seal.sealed(), &statement.manifest);
-    let months = manifest.retention.months;
-    let kept = MONTH.checked_mul(months).unwrap_or(Duration::MAX);
-    let is_due = manifest.period.end.plus(kept) <= demands.now;
-    (leaves.evidence.is_due, leaves.rejected.is_due) = (is_due, is_due);
-    if sealed.tree != manifest.tree || sealed.range != manifest.range {
-        return Err(mismatch(Mismatch::Leaves));
-    }
-    if sealed.counts != manifest.counts {
-        return Err(mismatch(Mismatch::Counts));
-    }
-    require_hashes(archive, &hashes).await?;
-    Ok(leaves)
-}
-
-/// The lines of a frame.
-struct Lines {
-    raw: Vec<u8>,
-    read: Vec<Result<(Leaf, Hash), LeafError>>,
-}
-
-impl Lines {
-    fn read(frame: &[u8]) -> Result<Self, FrameError> {
-        let mut raw = frames::decompress(frame, frames::MAX_FRAME)?;
-        match raw.pop() {
-            Some(b'\n') => {}
-            _ => return Err(FrameError::Damaged),
-        }
-        let read = |line: &[u8]| Ok((Leaf::parse(line)?, Leaf::hash(line)));
-        let read = raw.split(|byte| *byte == b'\n').map(read).collect();
-        Ok(Self { raw, read })
-    }
-
-    /// Returns each line with what it says and its hash.
-    fn each(&self) -> impl Iterator<Item = (&[u8], &Result<(Leaf, Hash), LeafError>)> {
-        self.raw.split(|byte| *byte == b'\n').zip(&self.read)
-    }
-}
-
-/// Maps each item, on so many threads; the results come in the order of the items.
-fn side_by_side<T: Sync, R: Send>(
-    items: &[T],
-    threads: NonZeroUsize,
-    map: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
-    let part = items.len().div_ceil(threads.get()).max(1);
-    let map = &map;
-    thread::scope(|scope| {
-        let parts = items.chunks(part);
-        let workers: Vec<_> = parts
-            .map(|some| scope.spawn(move || some.iter().map(map).collect::<Vec<_>>()))
-            .collect();
-        let joined = workers.into_iter().map(|worker| {
-            let joined = worker.join();
-            joined.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
-        });
-        joined.flatten().collect()
-    })
-}
-
-/// Requires that the files of hashes are those of the tree: proofs are made from them.
-async fn require_hashes(
-    archive: &Archive,
-    hashes: &BTreeMap<u8, Vec<u8>>,
-) -> Result<(), ArchiveError> {
-    let names = archive.files().map(|(name, _)| name);
-    let found = names.filter(|name| name.starts_with("hashes/")).count();
-    let mut is_same = found == hashes.len();
-    for (file, expected) in hashes {
-        let name = nodes::file_name(*file);
-        is_same = is_same && archive.read(&name, MAX_WHOLE).await? == *expected;
-    }
-    match is_same {
-        true => Ok(()),
-        false => Err(ArchiveError::Mismatch(Mismatch::Hashes)),
-    }
-}
-
-impl Leaves {
-    fn add(&mut self, index: u64, leaf: &Leaf) {
-        let row = match leaf.class() {
-            Class::Evidence => &mut self.evidence,
-            Class::Rejected => &mut self.rejected,
-            _ => &mut self.records,
-        };
-        if row.expected.is_empty() {
-            row.first = index;
-        }
-        row.expected.push(Expected {
-            digest: leaf.digest,
-            size: leaf.size,
-            profile: leaf.profile,
-        });
-    }
 }
 
 /// Verifies the bytes of a row, blob by blob.

@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use stella_archive::publication::Publication;
+use stella_archive::tuf::TufMetadata;
 use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_bundle::json;
 use stella_bundle::signing_config::SigningConfig;
@@ -176,25 +176,25 @@ impl Folder {
     }
 
     /// Returns how a trusted root was published, where it came from a TUF repository that publishes it now as far as is known here.
-    pub(crate) fn publication(
+    pub(crate) fn tuf_metadata(
         &self,
         material: &TrustMaterial,
         now: UnixTime,
-    ) -> Option<Publication> {
+    ) -> Option<TufMetadata> {
         let address = match material.kind {
             TrustKind::Public => PUBLIC.repository.to_owned(),
             TrustKind::Tuf => self.record().ok().flatten()?.source,
             _ => return None,
         };
         let believed = self.last_walk(&address).ok().flatten()?.believed;
-        let publication = Publication {
+        let metadata = TufMetadata {
             root: believed.root,
             timestamp: believed.timestamp?,
             snapshot: believed.snapshot?,
             targets: believed.targets?,
         };
-        let publisher = publication.publisher_of(&material.root_bytes, now);
-        publisher.is_ok().then_some(publication)
+        let publisher = metadata.publisher_of(&material.root_bytes, now);
+        publisher.is_ok().then_some(metadata)
     }
 
     fn read<T: for<'a> Deserialize<'a>>(

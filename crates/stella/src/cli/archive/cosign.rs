@@ -100,20 +100,21 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
 }
 
 impl WitnessFlags {
+    /// Reads the policy, where one is named.
+    pub(super) fn read_policy(&self) -> Result<Option<Policy>, Failure> {
+        self.witness_policy.as_deref().map(read_policy).transpose()
+    }
+
     /// Opens the key and reads the policy; none where nobody is to be asked.
     pub(super) fn open(
         &self,
         passphrase: &PassphraseFlags,
         keysets: &KeysetFolder,
     ) -> Result<Option<Witnesses>, Failure> {
-        let given = self
-            .checkpoint_key
-            .as_ref()
-            .zip(self.witness_policy.as_ref());
-        let Some((reference, path)) = given else {
+        let given = self.checkpoint_key.as_ref().zip(self.read_policy()?);
+        let Some((reference, policy)) = given else {
             return Ok(None);
         };
-        let policy = read_policy(path)?;
         let origin = &keysets.newest().map_err(ceremony::failure)?.origin;
         let name = KeyName::new(origin).map_err(|error| {
             Failure::usage(format!("{origin:?} cannot stand in a note: {error}"))

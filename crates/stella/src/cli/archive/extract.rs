@@ -90,7 +90,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
             let proof = cosigned_proof(&args.place, &archive, only).await?;
             write(path, proof.to_string().as_bytes())?;
             terminal::say(&format!(
-                "{}: the proof of leaf {}, cosigned",
+                "{}: the proof of leaf {} with the note as it is kept; whose signatures it has, its reader verifies",
                 path.display(),
                 only.proof.index
             ));

@@ -126,7 +126,9 @@ async fn create(context: &Context, args: &Create) -> Result<u8, Failure> {
     args.ceremony.found(&keyset, &opened, &clocks).await
 }
 
-/// Have one more key, beside those that are there
+/// Have one more key, beside those that are there: a recovery key, or one for checkpoints
+///
+/// Keys that sign statements are one of each kind: `stella key rotate` puts another in the place of one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -169,8 +171,10 @@ async fn add(context: &Context, args: &Add) -> Result<u8, Failure> {
 
 fn parse_role(text: &str) -> Result<Role, String> {
     let role = Role::ALL.into_iter().find(|each| each.name() == text);
-    let names = Role::ALL.map(Role::name).join(", ");
-    role.ok_or_else(|| format!("expected one of {names}"))
+    match role.filter(|role| !role.signs_statements()) {
+        Some(role) => Ok(role),
+        None => Err("expected recovery or checkpoint; `stella key rotate` puts a classical or post-quantum key in the place of another".to_owned()),
+    }
 }
 
 /// What changes nothing but the event itself says.

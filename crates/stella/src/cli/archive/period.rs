@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde::Deserialize;
 use stella_archive::statement::Period;
+use stella_attest::archive::cosign::NOTE_NAME;
 use stella_bundle::time::UnixTime;
 
 use super::ceremony::now;
@@ -183,11 +184,14 @@ fn require_name(name: &str) -> Result<(), Failure> {
         && name
             .bytes()
             .all(|byte| is_word(byte) || byte == b'.' || byte == b'-');
-    let is_ours = parse(name).is_ok() || name.starts_with("renewal-");
+    let is_ours = parse(name).is_ok()
+        || ["renewal-", NOTE_NAME]
+            .iter()
+            .any(|start| name.starts_with(start));
     match is_tag && !is_ours {
         true => Ok(()),
         false => Err(Failure::usage(format!("{name:?} cannot be a release's name"))
-            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11, 2026-W48, 2026-Q4 and renewal-… are other periods' names")),
+            .hint("letters, digits, _ . and -, a letter, digit or _ first; 2026-11, 2026-W48, 2026-Q4 and renewal-… are other periods' names, note-… those of witnesses' notes")),
     }
 }
 

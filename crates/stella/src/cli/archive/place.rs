@@ -123,7 +123,8 @@ pub(in crate::cli) fn failure(error: ArchiveError) -> Failure {
             Failure::new(exit::INTERNAL, message).hint("wait for it, or name another --work")
         }
         E::CheckpointKey => Failure::new(exit::KEY, message)
-            .hint("`stella archive keyset show` shows them, `stella archive keyset add --role checkpoint` adds one"),
+            .hint("`stella archive keyset show` shows them, `stella archive keyset add --role checkpoint` adds one, which counts from the next `stella archive run` or `renew` on"),
+        E::Note { .. } => Failure::usage(message).hint("name fewer witnesses in the policy"),
         E::Quorum { .. } => Failure::new(exit::LOG, message)
             .hint("ask them again: `stella archive cosign`; the archive itself stays as it is"),
         E::WitnessDiffers { .. } => Failure::new(exit::LOG, message)

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::thread;
 
 use futures_util::stream::StreamExt as _;
-use serde_json::Value;
 use stella_archive::statement::Period;
 use stella_attest::archive::cosign::Witnessed;
 use stella_attest::archive::run::{self, Job, Logs, Outcome, Phase, Plan, Prune};
@@ -21,7 +20,7 @@ use stella_bundle::time::UnixTime;
 use stella_keys::OrgKey;
 
 use super::ceremony::{self, SealFlags, now};
-use super::cosign::{self, WitnessFlags};
+use super::cosign::WitnessFlags;
 use super::period::PeriodFlags;
 use super::place::{self, failure};
 use super::sources::{Load, Rule, SourceFlags};
@@ -38,7 +37,7 @@ use crate::trust::Folder;
 /// Every attestation that is found is verified; one that does not hold is kept apart and named. The archive is an OCI layout or
 /// a repository, one name for each period; what earlier periods hold is not archived again. A run that was interrupted goes on
 /// where it was. The exit code is 12 when attestations were refused, 24 when entries of the organisation's own log have
-/// no attestation (--reconcile).
+/// no attestation (--reconcile), or when too few witnesses cosigned what was sealed (--witness-policy).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -84,7 +83,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<u8, Failure> {
     let name = period.name.clone();
     let done = args.job.seal(context, period, since, &rule, source).await?;
     let gone = gone.take();
-    args.job.end(&name, &done, &gone).await
+    args.job.report(&name, done, &gone)
 }
 
 /// Where attestations come from.
@@ -194,6 +193,10 @@ impl JobFlags {
     ) -> Result<Done, Failure> {
         let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
         let keys = self.open(&keysets)?;
+        let witnesses = match self.dry_run {
+            true => self.witnesses.read_policy().map(|_| None)?,
+            false => self.witnesses.open(self.clocks.passphrase(), &keysets)?,
+        };
         let clocks = self.clocks.clocks(context).await?;
         let table = clocks.table.as_ref().ok_or_else(|| {
             Failure::usage("an archive without a timestamp proves no age: --insecure-no-timestamp is for ceremonies")
@@ -206,7 +209,7 @@ impl JobFlags {
         let session = clocks.session_with_logs();
         let profile = (&table.material.root_bytes[..], rule.digest);
         let (incoming, load) = source.open(&period, profile).await?;
-        let publication = Folder::usual().publication(&table.material, now());
+        let metadata = Folder::usual().tuf_metadata(&table.material, now());
         let job = Job {
             session: &session,
             keysets: &keysets,
@@ -216,7 +219,7 @@ impl JobFlags {
             period,
             since,
             trusted_root: &table.material.root_bytes,
-            publication: publication.as_ref(),
+            tuf: metadata.as_ref(),
             policy: &rule.policy,
             policy_digest: rule.digest,
             logs: match self.reconcile {
@@ -231,15 +234,19 @@ impl JobFlags {
             threads: self.threads.unwrap_or(usual),
             done: &|phase, done| show(phase, done, &load),
         };
-        let done = match self.dry_run {
-            true => run::plan(&job, incoming).await.map(Done::Planned),
-            false => run::run(&job, incoming)
-                .await
-                .map(Box::new)
-                .map(Done::Sealed),
-        };
+        if self.dry_run {
+            let plan = run::plan(&job, incoming).await;
+            terminal::clear();
+            return plan.map(Done::Planned).map_err(failure);
+        }
+        let outcome = run::run(&job, incoming).await;
         terminal::clear();
-        done.map_err(failure)
+        let outcome = Box::new(outcome.map_err(failure)?);
+        let witnessed = match &witnesses {
+            Some(witnesses) => Some(witnesses.ask(job.storage, &keysets, &self.work).await),
+            None => None,
+        };
+        Ok(Done::Sealed(outcome, witnessed))
     }
 
     /// Opens the keys that sign; none where nothing is signed.
@@ -255,67 +262,35 @@ impl JobFlags {
         Ok(keys)
     }
 
-    /// Has what was sealed cosigned, and reports what was done, or would be; returns the exit code.
-    pub(super) async fn end(
-        &self,
-        period: &str,
-        done: &Done,
-        gone: &[String],
-    ) -> Result<u8, Failure> {
-        let witnessed = match done {
-            Done::Planned(_) => Ok(None),
-            Done::Sealed(_) => self.cosign().await,
-        };
-        let code = self.report(period, done, gone, witnessed.as_ref().ok())?;
-        // What was sealed is reported, whatever the witnesses say.
-        witnessed.map(|_| code)
-    }
-
-    /// Has the archive cosigned, where witnesses are named.
-    async fn cosign(&self) -> Result<Option<Witnessed>, Failure> {
-        let keysets = KeysetFolder::read(&self.keysets).map_err(ceremony::failure)?;
-        let witnesses = self.witnesses.open(self.clocks.passphrase(), &keysets)?;
-        let Some(witnesses) = witnesses else {
-            return Ok(None);
-        };
-        let storage = place::storage(&self.output, Purpose::Write, &self.registry)?;
-        let witnessed = witnesses.ask(storage, &keysets, &self.work).await;
-        witnessed.map(Some)
-    }
-
     /// Reports what was done, or would be; returns the exit code.
-    fn report(
-        &self,
-        period: &str,
-        done: &Done,
-        gone: &[String],
-        witnessed: Option<&Option<Witnessed>>,
-    ) -> Result<u8, Failure> {
-        let (refused, missing) = match done {
+    pub(super) fn report(&self, period: &str, done: Done, gone: &[String]) -> Result<u8, Failure> {
+        let (refused, missing) = match &done {
             Done::Planned(plan) => (plan.refused.len(), plan.missing.len()),
-            Done::Sealed(outcome) => (outcome.refused.len(), outcome.missing.len()),
+            Done::Sealed(outcome, _) => (outcome.refused.len(), outcome.missing.len()),
         };
-        let witnessed = witnessed.and_then(Option::as_ref);
-        let mut facts = report::facts(period, done, gone, &self.output);
-        facts["witnesses"] = witnessed.map_or(Value::Null, cosign::facts);
+        let facts = report::facts(period, &done, gone, &self.output);
         if let Some(path) = &self.report {
             let text = serde_json::to_string_pretty(&facts).unwrap_or_default();
             fs::write(path, text).map_err(|error| Failure::io("write", path, &error))?;
         }
         match self.json {
             true => terminal::say_json(&facts),
-            false => {
-                report::say(period, done, gone, &self.output);
-                if let Some(witnessed) = witnessed {
-                    cosign::say(witnessed);
-                }
-            }
+            false => report::say(period, &done, gone, &self.output),
         }
-        Ok(match (refused == 0 && gone.is_empty(), missing == 0) {
+        let code = match (refused == 0 && gone.is_empty(), missing == 0) {
             (false, _) => exit::SIGNATURE,
             (true, false) => exit::LOG,
             (true, true) => exit::OK,
-        })
+        };
+        // What was sealed is reported, whatever the witnesses say; and what was refused is worse.
+        match done {
+            Done::Sealed(_, Some(Err(failure))) if code == exit::OK => Err(failure),
+            Done::Sealed(_, Some(Err(failure))) => {
+                terminal::tell(&format!("warning: {}", failure.message));
+                Ok(code)
+            }
+            _ => Ok(code),
+        }
     }
 }
 
@@ -323,8 +298,8 @@ impl JobFlags {
 pub(super) enum Done {
     /// Nothing was done: this would be.
     Planned(Plan),
-    /// It was sealed.
-    Sealed(Box<Outcome>),
+    /// It was sealed; what the witnesses said, where any were asked.
+    Sealed(Box<Outcome>, Option<Result<Witnessed, Failure>>),
 }
 
 /// Takes a folder of archives for this process alone; registries have no locks.

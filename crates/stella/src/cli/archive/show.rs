@@ -84,12 +84,12 @@ async fn published(
     let mut published = Vec::new();
     for profile in &manifest.profiles {
         let digest = profile.trusted_root;
-        let publication = archive.publication(&digest).await.map_err(failure)?;
+        let metadata = archive.tuf_metadata(&digest).await.map_err(failure)?;
         let bytes = roots.iter().find(|bytes| sha256(bytes) == digest);
-        let Some((publication, bytes)) = publication.zip(bytes) else {
+        let Some((metadata, bytes)) = metadata.zip(bytes) else {
             continue;
         };
-        if let Ok(root) = publication.publisher_of(bytes, manifest.period.end) {
+        if let Ok(root) = metadata.publisher_of(bytes, manifest.period.end) {
             published.push(Published {
                 trusted_root: digest,
                 root: sha256(root.bytes()),

@@ -16,7 +16,7 @@ use stella_attest::archive::verify::{self, Checked, Demands, Depth};
 use stella_bundle::identity::{Identities, escape};
 use stella_bundle::trusted_root::TrustedRoot;
 use stella_bundle::verify::{IdentityRule, Policy};
-use stella_tlog::quorum::Cosigned;
+use stella_tlog::quorum::{self, Cosigned};
 
 use super::believed::{KnownFlags, read_anchor};
 use super::cosign::{self, read_policy};
@@ -125,6 +125,8 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
                 .hint("`stella archive extract` takes one out"),
         );
     }
+    let witnesses = args.witness_policy.as_deref().map(read_policy);
+    let witnesses = witnesses.transpose()?;
     let (archive, newest) = args.place.open_with_newest().await?;
     let newer = match &args.newer {
         Some(_) => args.newer_archive().await?,
@@ -154,7 +156,10 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     let checked = verify::verify(&archive, &demands).await;
     terminal::clear();
     let checked = checked.map_err(failure)?;
-    let cosigned = args.cosigned(&checked, &archive.name).await?;
+    let cosigned = match &witnesses {
+        Some(policy) => Some(args.cosigned(policy, &checked, &archive.name).await?),
+        None => None,
+    };
     args.report(&checked, &archive.name, cosigned.as_deref());
     let counts = checked.judgement.statements.get(checked.sequence as usize);
     let verified = counts.map_or(0, |each| each.manifest.counts.verified);
@@ -193,16 +198,13 @@ impl Args {
         }
     }
 
-    /// Requires the cosignatures that are asked for; none where none are.
+    /// Requires the cosignatures that are asked for.
     async fn cosigned(
         &self,
+        policy: &quorum::Policy,
         checked: &Checked,
         name: &str,
-    ) -> Result<Option<Vec<Cosigned>>, Failure> {
-        let Some(path) = &self.witness_policy else {
-            return Ok(None);
-        };
-        let policy = read_policy(path)?;
+    ) -> Result<Vec<Cosigned>, Failure> {
         let refused = |problem: String| {
             Failure::new(exit::LOG, problem)
                 .hint("`stella archive cosign` has the newest archive cosigned")
@@ -224,10 +226,8 @@ impl Args {
         let (manifest, keyset) = manifest
             .zip(keyset)
             .ok_or_else(|| refused(format!("{name} has no statement")))?;
-        let cosigned = require_witnessed(&note, manifest, keyset, &policy);
-        cosigned
-            .map(Some)
-            .map_err(|refusal| refused(refusal.to_string()))
+        let cosigned = require_witnessed(&note, manifest, keyset, policy);
+        cosigned.map_err(|refusal| refused(refusal.to_string()))
     }
 
     fn own(&self) -> Result<Option<TrustedRoot>, Failure> {

@@ -87,7 +87,7 @@ pub(super) async fn seal(
         },
         since: None,
         trusted_root: &material.root_bytes,
-        publication: None,
+        tuf: None,
         policy: &anyone(),
         policy_digest: None,
         logs: Logs::Shared,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use cronexpr::{Crontab, ParseOptions};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stella_bundle::time::UnixTime;
 use stella_server::{ARCHIVE_METRICS, Clock as _, SystemClock};
 use tokio::process::Command;
@@ -81,6 +82,13 @@ struct State {
     last_success: i64,
 }
 
+/// Says whether a report names no witnesses that were missing.
+fn is_cosigned(report: &Path) -> bool {
+    let text = fs::read(report).unwrap_or_default();
+    let report: Value = serde_json::from_slice(&text).unwrap_or_default();
+    report["witnesses"]["error"].is_null()
+}
+
 /// Seals periods when their time has come.
 pub(super) struct Archivist {
     directory: PathBuf,
@@ -109,6 +117,9 @@ impl Archivist {
             "quarterly" => ("15 3 1 1,4,7,10 *", Cadence::Quarterly),
             fields => (fields, Cadence::Monthly),
         };
+        if configuration.checkpoint_key.is_some() != configuration.witness_policy.is_some() {
+            return Err(wrong(&"checkpointKey and witnessPolicy go together"));
+        }
         let line = format!("{fields} {}", configuration.time_zone);
         let crontab = cronexpr::parse_crontab_with(&line, ParseOptions::default());
         let crontab = crontab.map_err(|error| wrong(&error))?;
@@ -172,7 +183,8 @@ impl Archivist {
         Ok(UnixTime::from_seconds(next.timestamp().as_second()))
     }
 
-    /// Seals the last period that has ended; says whether that went well, also where attestations were refused or missing.
+    /// Seals the last period that has ended; says whether that went well, also where attestations were refused or missing. What was
+    /// sealed and too few witnesses cosigned is not done: they are asked again.
     async fn run(&mut self) -> bool {
         let Some(period) = self.cadence.last(SystemClock.now()) else {
             return false;
@@ -210,8 +222,9 @@ impl Archivist {
                 None
             }
         };
-        let is_sealed =
-            matches!(code, Some(exit::OK | exit::SIGNATURE | exit::LOG)) && report.exists();
+        let is_sealed = matches!(code, Some(exit::OK | exit::SIGNATURE | exit::LOG))
+            && report.exists()
+            && is_cosigned(&report);
         let now = SystemClock.now();
         self.numbers.add(is_sealed, &report, now.since(begun), now);
         self.record(is_sealed.then_some(now));
@@ -358,8 +371,28 @@ mod tests {
             &format!("{KEYS}schedule: sometimes\n"),
             &format!("{KEYS}timeZone: Middle/Earth\n"),
             &format!("{KEYS}colour: red\n"),
+            &format!("{KEYS}checkpointKey: c\n"),
+            &format!("{KEYS}witnessPolicy: w\n"),
         ] {
             assert!(of(wrong).is_err(), "{wrong}");
+        }
+        of(&format!("{KEYS}checkpointKey: c\nwitnessPolicy: w\n")).unwrap();
+    }
+
+    #[test]
+    fn what_too_few_witnesses_cosigned_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = folder.path().join("report.json");
+        for (text, expected) in [
+            (r#"{"witnesses": null}"#, true),
+            (r#"{"witnesses": {"cosigned": []}}"#, true),
+            (
+                r#"{"witnesses": {"error": "the quorum is not reached"}}"#,
+                false,
+            ),
+        ] {
+            fs::write(&report, text).unwrap();
+            assert_eq!(is_cosigned(&report), expected, "{text}");
         }
     }
 }

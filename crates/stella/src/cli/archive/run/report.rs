@@ -7,6 +7,7 @@ use stella_archive::retention::{Hold, Prune};
 use stella_archive::statement::Coverage;
 use stella_attest::archive::run::{Outcome, Plan};
 
+use super::super::cosign;
 use super::Done;
 use crate::terminal;
 
@@ -17,7 +18,12 @@ const MOST_SHOWN: usize = 10;
 pub(super) fn say(period: &str, done: &Done, gone: &[String], place: &str) {
     match done {
         Done::Planned(plan) => say_plan(period, plan, gone, place),
-        Done::Sealed(outcome) => say_outcome(outcome, gone, place),
+        Done::Sealed(outcome, witnessed) => {
+            say_outcome(outcome, gone, place);
+            if let Some(Ok(witnessed)) = witnessed {
+                cosign::say(witnessed);
+            }
+        }
     }
 }
 
@@ -25,7 +31,15 @@ pub(super) fn say(period: &str, done: &Done, gone: &[String], place: &str) {
 pub(super) fn facts(period: &str, done: &Done, gone: &[String], place: &str) -> Value {
     match done {
         Done::Planned(plan) => plan_facts(period, plan, gone, place),
-        Done::Sealed(outcome) => outcome_facts(outcome, gone, place),
+        Done::Sealed(outcome, witnessed) => {
+            let mut facts = outcome_facts(outcome, gone, place);
+            facts["witnesses"] = match witnessed {
+                None => Value::Null,
+                Some(Ok(witnessed)) => cosign::facts(witnessed),
+                Some(Err(failure)) => json!({"error": failure.message}),
+            };
+            facts
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub const TARGET: &str = "trusted_root.json";
 
 /// The metadata of a repository, as exact bytes (TUF §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication {
+pub struct TufMetadata {
     /// `root.json`, in whatever version.
     pub root: Vec<u8>,
     /// `timestamp.json`.
@@ -22,7 +22,7 @@ pub struct Publication {
     pub targets: Vec<u8>,
 }
 
-impl Publication {
+impl TufMetadata {
     /// The roles whose metadata it has.
     pub const ROLES: [Role; 4] = [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets];
 
