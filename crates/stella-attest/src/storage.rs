@@ -79,13 +79,22 @@ pub trait Storage: Send + Sync {
 
     /// Removes a manifest by its digest, and blobs that nothing names any longer. What something still names stays; what is not
     /// there is none the less gone. A registry removes blobs by itself, in its own time.
-    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()>;
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, Removal>;
 
     /// Ends a row of writes that went well: what was put is found by whoever opens the place from now on. A file of
     /// images appears only now.
     fn finish(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
     }
+}
+
+/// What became of what was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Done,
+    /// The place removes nothing when it is asked: its operator must.
+    Unsupported,
 }
 
 /// A blob that is being written. Dropped unfinished it leaves nothing that could be taken for the whole.
@@ -181,10 +190,13 @@ impl Storage for Repository {
         Box::pin(async move { Ok(self.tags().await?) })
     }
 
-    fn remove<'a>(&'a self, manifest: &'a Digest, _: &'a [Digest]) -> Answer<'a, ()> {
+    fn remove<'a>(&'a self, manifest: &'a Digest, _: &'a [Digest]) -> Answer<'a, Removal> {
         Box::pin(async move {
-            self.delete_manifest(&manifest.to_string()).await?;
-            Ok(())
+            match self.delete_manifest(&manifest.to_string()).await {
+                // spec: OCI distribution 1.1, "Deleting Manifests": 405 where a registry does not delete.
+                Err(ClientError::Refused { status: 405, .. }) => Ok(Removal::Unsupported),
+                deleted => deleted.map(|_| Removal::Done).map_err(Into::into),
+            }
         })
     }
 }

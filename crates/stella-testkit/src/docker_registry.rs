@@ -32,14 +32,26 @@ impl DockerRegistry {
         Self::start_with(folder, "")
     }
 
+    /// Starts a registry that removes nothing when it is asked, which is how it comes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_keeping(folder: &Path) -> io::Result<Option<Self>> {
+        Self::start_in(folder, "", false)
+    }
+
     /// Starts a registry with more configuration: lines of YAML that go on with the section `http`.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(folder: &Path, more: &str) -> io::Result<Option<Self>> {
+        Self::start_in(folder, more, true)
+    }
+
+    fn start_in(folder: &Path, more: &str, removes: bool) -> io::Result<Option<Self>> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let host = format!("127.0.0.1:{port}");
-        write_configuration(folder, &host, more)?;
+        write_configuration(folder, &host, more, removes)?;
         let spawned = Command::new(PROGRAM)
             .arg("serve")
             .arg(folder.join("config.yml"))
@@ -113,13 +125,13 @@ impl Drop for DockerRegistry {
     }
 }
 
-fn write_configuration(folder: &Path, host: &str, more: &str) -> io::Result<()> {
+fn write_configuration(folder: &Path, host: &str, more: &str, removes: bool) -> io::Result<()> {
     let data = folder.join("data");
     fs::create_dir_all(&data)?;
     let mut file = fs::File::create(folder.join("config.yml"))?;
     write!(
         file,
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n{more}",
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: {removes}\nhttp:\n  addr: {host}\n{more}",
         data.display()
     )
 }

@@ -1,6 +1,10 @@
 //! Retention by the command: what is due goes once a statement has recorded it, what is held stays, and what cannot be read holds
 //! everything.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says when it is skipped"
+)]
 
 mod desk;
 mod office;
@@ -11,6 +15,7 @@ use std::path::{Path, PathBuf};
 use desk::{Said, says};
 use office::{KEYS, Office};
 use serde_json::Value;
+use stella_testkit::docker_registry::DockerRegistry;
 
 impl Office {
     /// Seals what is there, to be kept no longer than it takes.
@@ -282,4 +287,69 @@ fn a_plan_changes_nothing_and_asks_no_key() {
         ],
     );
     assert_eq!(office.fate("v1"), "due");
+}
+
+/// Two periods in a registry, of which the first is due.
+fn in_registry(registry: &DockerRegistry) -> (Office, String) {
+    let mut office = Office::open(1);
+    let place = format!("{}/org/archive", registry.host());
+    office.seal("v1", &["--output", &place]).ended(0);
+    office.sign();
+    office.seal("v2", &["--output", &place]).ended(0);
+    (office, place)
+}
+
+fn renew_in(office: &Office, place: &str) -> Value {
+    let renew = [
+        "archive",
+        "renew",
+        "--prune",
+        "--keep-months",
+        "0",
+        "--json",
+    ];
+    let place = ["--output", place];
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    office
+        .desk
+        .run([&renew[..], &KEYS, &place].concat())
+        .ended(0)
+        .json()
+}
+
+#[test]
+fn a_registry_removes_what_was_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(registry) = DockerRegistry::start(folder.path()).unwrap() else {
+        println!("skipped: docker-registry is not installed");
+        return;
+    };
+    let (office, place) = in_registry(&registry);
+    let said = renew_in(&office, &place);
+    assert_eq!(let_go(&said), ["v1", "v2"]);
+    assert_eq!(said["notRemoved"], Value::Array(Vec::new()));
+    let verify = ["archive", "verify", &place, "--period", "v1"];
+    let anchor = ["--anchor", "org/org.anchor"];
+    let said = office.desk.run([&verify[..], &anchor].concat()).ended(0);
+    says(&said.out, &["1 whose bytes were let go after retention"]);
+}
+
+#[test]
+fn what_a_registry_does_not_remove_is_named_and_hinders_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(registry) = DockerRegistry::start_keeping(folder.path()).unwrap() else {
+        println!("skipped: docker-registry is not installed");
+        return;
+    };
+    let (mut office, place) = in_registry(&registry);
+    let said = renew_in(&office, &place);
+    assert_eq!(let_go(&said), ["v1", "v2"]);
+    assert_eq!(said["notRemoved"].as_array().unwrap().len(), 2);
+    // Later periods are let go all the same.
+    office.sign();
+    office.seal("v3", &["--output", &place]).ended(0);
+    assert_eq!(let_go(&renew_in(&office, &place)), ["v3"]);
+    let prune = ["archive", "prune", "--apply", "--output", &place];
+    let said = office.desk.run(prune).ended(0);
+    says(&said.err, &["does not remove sha256:", "its operator"]);
 }

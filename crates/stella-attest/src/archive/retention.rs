@@ -19,7 +19,7 @@ use super::error::ArchiveError;
 use super::open::{Archive, LET_GO, TITLE};
 use super::search;
 use crate::keyset::KeysetFolder;
-use crate::storage::Storage;
+use crate::storage::{Removal, Storage};
 
 /// The classes whose bytes are let go; records stay for ever.
 const GOING: [Class; 2] = [Class::Evidence, Class::Rejected];
@@ -107,13 +107,23 @@ impl Retention {
         Ok(all)
     }
 
-    /// Lets go what was recorded to go and nothing holds; returns the names of those periods.
+    /// Lets go what was recorded to go and nothing holds.
     ///
     /// # Errors
     /// Whatever hinders it. The same call again goes on.
-    pub async fn let_go(&self, storage: &Arc<dyn Storage>) -> Result<Vec<String>, ArchiveError> {
+    pub async fn let_go(&self, storage: &Arc<dyn Storage>) -> Result<LetGo, ArchiveError> {
         self.recorded.let_go(&self.periods, storage).await
     }
+}
+
+/// What was let go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LetGo {
+    /// The periods whose bytes went now.
+    pub periods: Vec<String>,
+    /// Manifests, by their digests, that no longer have a name and that the registry does not remove when it is asked: with their blobs
+    /// they are its operator's.
+    pub left: Vec<String>,
 }
 
 /// What was recorded.
@@ -278,8 +288,8 @@ impl Recorded {
         &self,
         periods: &[Sealed],
         storage: &Arc<dyn Storage>,
-    ) -> Result<Vec<String>, ArchiveError> {
-        let mut names = Vec::new();
+    ) -> Result<LetGo, ArchiveError> {
+        let mut gone = LetGo::default();
         for period in periods {
             let name = &period.manifest.period.name;
             let prune = self.pruned.get(name);
@@ -290,11 +300,9 @@ impl Recorded {
             if !self.held(period, archive).await?.is_empty() {
                 continue;
             }
-            if let_go(storage, name).await? {
-                names.push(name.clone());
-            }
+            let_go(storage, name, &mut gone).await?;
         }
-        Ok(names)
+        Ok(gone)
     }
 }
 
@@ -313,9 +321,12 @@ fn is_going(name: &str) -> bool {
     })
 }
 
-/// Lets go the bytes of a published archive, and says whether they were there. What goes is noted in what stays, so that whoever is
-/// interrupted goes on with it.
-async fn let_go(storage: &Arc<dyn Storage>, name: &str) -> Result<bool, ArchiveError> {
+/// Lets go the bytes of a published archive. What goes is noted in what stays, so that whoever is interrupted goes on with it.
+async fn let_go(
+    storage: &Arc<dyn Storage>,
+    name: &str,
+    done: &mut LetGo,
+) -> Result<(), ArchiveError> {
     let unreadable = || ArchiveError::Unreadable {
         what: name.to_owned(),
     };
@@ -329,8 +340,7 @@ async fn let_go(storage: &Arc<dyn Storage>, name: &str) -> Result<bool, ArchiveE
     let (gone, kept): (Vec<_>, Vec<_>) =
         { layers.drain(..) }.partition(|layer| is_going(&title(layer)));
     *layers = kept;
-    let is_new = !gone.is_empty();
-    if is_new {
+    if !gone.is_empty() {
         let digests = gone.iter().map(|layer| layer.digest.to_string());
         let digests = [raw.digest.to_string()].into_iter().chain(digests);
         let note = digests.collect::<Vec<_>>().join(" ");
@@ -338,13 +348,17 @@ async fn let_go(storage: &Arc<dyn Storage>, name: &str) -> Result<bool, ArchiveE
         let less = RawManifest::new(media::MANIFEST, manifest.to_bytes().into());
         storage.put_manifest(name, &less).await?;
         storage.finish().await?;
+        done.periods.push(name.to_owned());
     }
     // 2. The rest goes: now, or after a run that was interrupted.
     let note = manifest.annotations.get(LET_GO);
     let digests = note.into_iter().flat_map(|note| note.split(' '));
     let digests: Vec<_> = digests.filter_map(Digest::parse).collect();
     if let Some((manifest, blobs)) = digests.split_first() {
-        storage.remove(manifest, blobs).await?;
+        match storage.remove(manifest, blobs).await? {
+            Removal::Done => {}
+            Removal::Unsupported => done.left.push(manifest.to_string()),
+        }
     }
-    Ok(is_new)
+    Ok(())
 }

@@ -33,7 +33,7 @@ use super::examine::Incoming;
 use super::open::Archive;
 use super::pack::{self, Packed, PartFile, write_part};
 use super::publish::{self, Publication};
-use super::retention::Recorded;
+use super::retention::{LetGo, Recorded};
 use super::spool::Spool;
 use super::verify::{self, Demands, Depth};
 use crate::keyset::{Head, KeysetFolder};
@@ -141,8 +141,8 @@ pub struct Outcome {
     pub size: u64,
     /// Bytes of the attestations.
     pub raw: u64,
-    /// Periods whose bytes were let go.
-    pub let_go: Vec<String>,
+    /// What was let go.
+    pub let_go: LetGo,
 }
 
 /// Seals a period, or goes on with what was begun; nothing is done twice.
@@ -266,13 +266,9 @@ pub fn require_signers(keysets: &KeysetFolder, keys: &[OrgKey]) -> Result<(), Ar
 }
 
 /// Lets go what was recorded, unless it came to be held meanwhile.
-async fn let_go(
-    job: &Job<'_>,
-    before: &Before,
-    frozen: &Frozen,
-) -> Result<Vec<String>, ArchiveError> {
+async fn let_go(job: &Job<'_>, before: &Before, frozen: &Frozen) -> Result<LetGo, ArchiveError> {
     if job.prune == Prune::Keep {
-        return Ok(Vec::new());
+        return Ok(LetGo::default());
     }
     let mut recorded = Recorded::read(&before.periods, &job.storage).await?;
     for (leaf, bytes) in retention_records(frozen) {

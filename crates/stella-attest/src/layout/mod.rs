@@ -24,7 +24,7 @@ use bytes::Bytes;
 use stella_bundle::digest::Digest;
 use stella_wire::registry::{Descriptor, RawManifest, attachment};
 
-use crate::storage::{Answer, BlobWriter, PART, Storage, StorageError};
+use crate::storage::{Answer, BlobWriter, PART, Removal, Storage, StorageError};
 use catalogue::Catalogue;
 use files::{Files, Sink, blocking};
 use folder::Folder;
@@ -305,7 +305,7 @@ impl Storage for Layout {
         })
     }
 
-    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()> {
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, Removal> {
         let (manifest, blobs) = (manifest.clone(), blobs.to_vec());
         self.on_disk(move |layout| {
             let _one_at_a_time = layout.writing.lock();
@@ -313,7 +313,8 @@ impl Storage for Layout {
             let named = catalogue::named(&layout.files.index()?, &*layout.files)?;
             let all = [manifest].into_iter().chain(blobs);
             let unnamed: Vec<_> = all.filter(|digest| !named.contains(digest)).collect();
-            layout.files.remove(&unnamed)
+            layout.files.remove(&unnamed)?;
+            Ok(Removal::Done)
         })
     }
 

@@ -11,7 +11,7 @@ use stella_bundle::digest::{Digest, DigestAlgorithm};
 use stella_wire::registry::manifest::media;
 use stella_wire::registry::{Descriptor, Manifest, ManifestKind, RawManifest, attachment};
 
-use crate::storage::{Answer, BlobWriter, PART, Storage, StorageError};
+use crate::storage::{Answer, BlobWriter, PART, Removal, Storage, StorageError};
 
 /// How a place lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -185,12 +185,12 @@ impl Storage for Memory {
         }))
     }
 
-    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()> {
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, Removal> {
         self.manifests.lock().unwrap().remove(manifest);
         for each in blobs {
             self.blobs.lock().unwrap().remove(each);
         }
-        ready(())
+        ready(Removal::Done)
     }
 
     fn referrers<'a>(&'a self, subject: &'a Digest) -> Answer<'a, Vec<Descriptor>> {
@@ -360,7 +360,7 @@ impl Storage for Around {
         })
     }
 
-    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, ()> {
+    fn remove<'a>(&'a self, manifest: &'a Digest, blobs: &'a [Digest]) -> Answer<'a, Removal> {
         Box::pin(async move {
             self.live()?;
             self.inner.remove(manifest, blobs).await

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stella_attest::archive::retention::{Fate, Outlook, Retention};
+use stella_attest::archive::retention::{Fate, LetGo, Outlook, Retention};
 use stella_attest::keyset::KeysetFolder;
 use stella_attest::storage::Storage;
 use stella_bundle::identity::escape;
@@ -81,19 +81,19 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
     let retention = retention.map_err(failure)?;
     let gone = match args.apply {
         true => retention.let_go(&storage).await.map_err(failure)?,
-        false => Vec::new(),
+        false => LetGo::default(),
     };
     let outlook = retention.outlook(args.keep_months, now()).await;
     let mut outlook = outlook.map_err(failure)?;
     for each in &mut outlook {
-        if gone.contains(&each.period) {
+        if gone.periods.contains(&each.period) {
             (each.fate, each.size) = (Fate::Gone, 0);
         }
     }
     if args.org.json {
         let rows: Vec<_> = outlook.iter().map(row).collect();
         terminal::say_json(
-            &json!({"schema": "stella.archive-prune/v1", "letGo": gone, "periods": rows}),
+            &json!({"schema": "stella.archive-prune/v1", "letGo": gone.periods, "notRemoved": gone.left, "periods": rows}),
         );
         return Ok(exit::OK);
     }
@@ -105,6 +105,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
             spoken(&each.fate)
         ));
     }
+    say_left(&gone);
     let is = |fate: &Fate| outlook.iter().any(|each| each.fate == *fate);
     if is(&Fate::Due) {
         terminal::tell(
@@ -115,6 +116,15 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
         terminal::tell("hint: --apply lets go what is recorded");
     }
     Ok(exit::OK)
+}
+
+/// Says what a registry does not remove when it is asked.
+pub(super) fn say_left(gone: &LetGo) {
+    for digest in &gone.left {
+        terminal::tell(&format!(
+            "warning: the registry does not remove {digest}, which has no name any longer; its operator collects it with its blobs, such as by `registry garbage-collect --delete-untagged`"
+        ));
+    }
 }
 
 fn spoken(fate: &Fate) -> String {

@@ -7,7 +7,7 @@ use stella_archive::retention::{Hold, Prune};
 use stella_archive::statement::Coverage;
 use stella_attest::archive::run::{Outcome, Plan};
 
-use super::super::cosign;
+use super::super::{cosign, prune};
 use super::Done;
 use crate::terminal;
 
@@ -67,9 +67,10 @@ fn say_outcome(outcome: &Outcome, gone: &[String], place: &str) {
         &outcome.missing,
         gone,
     );
-    for period in &outcome.let_go {
+    for period in &outcome.let_go.periods {
         terminal::say(&format!("  let go: the bytes of {period}"));
     }
+    prune::say_left(&outcome.let_go);
 }
 
 fn say_plan(period: &str, plan: &Plan, gone: &[String], place: &str) {
@@ -156,7 +157,8 @@ fn outcome_facts(outcome: &Outcome, gone: &[String], place: &str) -> Value {
         "later": outcome.later,
         "size": outcome.size,
         "raw": outcome.raw,
-        "letGo": outcome.let_go,
+        "letGo": outcome.let_go.periods,
+        "notRemoved": outcome.let_go.left,
     })
 }
 
