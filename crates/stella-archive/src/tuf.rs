@@ -22,6 +22,18 @@ pub struct TufMetadata {
     pub targets: Vec<u8>,
 }
 
+impl From<[Vec<u8>; 4]> for TufMetadata {
+    /// Takes the metadata in the order of [`TufMetadata::ROLES`].
+    fn from([root, timestamp, snapshot, targets]: [Vec<u8>; 4]) -> Self {
+        Self {
+            root,
+            timestamp,
+            snapshot,
+            targets,
+        }
+    }
+}
+
 impl TufMetadata {
     /// The roles whose metadata it has.
     pub const ROLES: [Role; 4] = [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets];

@@ -33,9 +33,7 @@ pub enum NoteRefusal {
 pub fn note_key(origin: &str, entry: &OrgKeyEntry) -> Option<VerifierKey> {
     let name = KeyName::new(origin).ok()?;
     let key = entry.key().ok()?;
-    // RFC 8410 §4: the SubjectPublicKeyInfo ends in the 32 bytes of the key.
-    let raw = key.spki().last_chunk::<32>()?;
-    VerifierKey::new(name, SignatureType::Ed25519, raw).ok()
+    VerifierKey::new(name, SignatureType::Ed25519, key.bits()).ok()
 }
 
 /// Requires that a note is that of a statement's checkpoint, signed by a checkpoint key of the statement's keyset and cosigned as the

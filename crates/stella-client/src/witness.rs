@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use stella_bundle::time::UnixTime;
-use stella_tlog::cosignature;
+use stella_tlog::cosignature::{self, UnixSeconds};
 use stella_tlog::note::{Note, NoteError, NoteSignature};
 use stella_tlog::quorum;
 use stella_tlog::tree::TreeSize;
@@ -91,6 +91,12 @@ pub async fn add_checkpoint(
     )?))
 }
 
+/// Returns the time of a cosignature as others tell it.
+#[must_use]
+pub fn moment(time: UnixSeconds) -> UnixTime {
+    UnixTime::from_seconds(i64::try_from(time.0).unwrap_or(i64::MAX))
+}
+
 fn is_size(answer: &Response) -> bool {
     let kind = answer.headers().get(CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes() == SIZE_CONTENT_TYPE.as_bytes())
@@ -106,7 +112,7 @@ fn verified(
     let lines = String::from_utf8_lossy(lines);
     let note = Note::parse(&format!("{text}\n{lines}"))?;
     let latest = cosignature::verify(&note, &witness.key)?;
-    let time = UnixTime::from_seconds(i64::try_from(latest.0).unwrap_or(i64::MAX));
+    let time = moment(latest);
     if time < now.minus(CLOCK_SKEW) || now.plus(CLOCK_SKEW) < time {
         return Err(WitnessProblem::NotNow { time, now });
     }

@@ -39,18 +39,14 @@ impl CheckpointSigner {
     }
 
     fn new(name: KeyName, kind: SignatureType, signer: Arc<dyn Signer>) -> Result<Self, KeyError> {
-        let unsupported = KeyError::Unsupported(signer.details());
-        let spki = signer.public_key().spki();
+        let public = signer.public_key();
         let key = match kind {
-            // RFC 8410 §4: the SubjectPublicKeyInfo ends in the 32 bytes of the key.
-            SignatureType::Ed25519 => spki.last_chunk::<32>().map(<[u8; 32]>::as_slice),
-            _ => Some(spki),
+            SignatureType::Ed25519 => public.bits(),
+            _ => public.spki(),
         };
-        let key = key.and_then(|key| VerifierKey::new(name, kind, key).ok());
-        Ok(Self {
-            key: key.ok_or(unsupported)?,
-            signer,
-        })
+        let key = VerifierKey::new(name, kind, key);
+        let key = key.map_err(|_| KeyError::Unsupported(signer.details()))?;
+        Ok(Self { key, signer })
     }
 
     /// Returns the key that verifies the signatures.

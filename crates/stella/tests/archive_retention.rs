@@ -30,6 +30,10 @@ impl Office {
 
     /// Signs the archive anew, and lets go what is due.
     fn renew(&self) -> Said {
+        self.renew_with(&[])
+    }
+
+    fn renew_with(&self, more: &[&str]) -> Said {
         // Periods have names of whole seconds.
         std::thread::sleep(std::time::Duration::from_millis(1100));
         let renew = [
@@ -40,7 +44,7 @@ impl Office {
             "0",
             "--json",
         ];
-        self.desk.run([&renew[..], &KEYS].concat())
+        self.desk.run([&renew[..], &KEYS, more].concat())
     }
 
     fn hold(&self, arguments: &[&str]) -> Said {
@@ -300,21 +304,7 @@ fn in_registry(registry: &DockerRegistry) -> (Office, String) {
 }
 
 fn renew_in(office: &Office, place: &str) -> Value {
-    let renew = [
-        "archive",
-        "renew",
-        "--prune",
-        "--keep-months",
-        "0",
-        "--json",
-    ];
-    let place = ["--output", place];
-    std::thread::sleep(std::time::Duration::from_millis(1100));
-    office
-        .desk
-        .run([&renew[..], &KEYS, &place].concat())
-        .ended(0)
-        .json()
+    office.renew_with(&["--output", place]).ended(0).json()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stella_archive::anchor::Anchor;
 use stella_archive::fall::Falls;
 use stella_archive::fingerprint::Fingerprint;
-use stella_archive::history::{self, History};
+use stella_archive::history::{self, History, Judgement};
 use stella_archive::nodes;
 use stella_archive::statement::Manifest;
 use stella_bundle::key::sha256;
@@ -60,11 +60,7 @@ impl Before {
         // 1. It is ours, and whole in its past.
         let newest = Archive::open(Arc::clone(storage), &newest.name).await?;
         let (history, roots) = newest.history().await?;
-        // By its own newest keyset, which is one of ours: time may have passed over the first one's authorities.
-        let version = history.keysets.len() as u64;
-        let anchor = keysets.anchor(Some(version)).map(Anchor::Organisation);
-        let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
-        let judgement = history::judge(&history, &anchor, &Falls::default(), None, now)?;
+        let judgement = judge_own(&history, keysets, now)?;
         let manifest = judgement.newest().map(|each| each.manifest.clone());
         let manifest = manifest.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
         // 2. Nothing was taken back since this organisation sealed last.
@@ -118,6 +114,25 @@ impl Before {
         let last = self.history.statements.last();
         last.map_or_else(String::new, |last| hex::encode(sha256(&last.bytes)))
     }
+}
+
+/// Judges an archive's past by its own newest keyset, which must be one of the organisation's: another may have followed since, and time
+/// may have passed over the first one's authorities.
+pub(super) fn judge_own(
+    history: &History,
+    keysets: &KeysetFolder,
+    now: UnixTime,
+) -> Result<Judgement, ArchiveError> {
+    let version = history.keysets.len() as u64;
+    let anchor = keysets.anchor(Some(version)).map(Anchor::Organisation);
+    let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
+    Ok(history::judge(
+        history,
+        &anchor,
+        &Falls::default(),
+        None,
+        now,
+    )?)
 }
 
 fn rolled_back(storage: &Arc<dyn Storage>, head: Head) -> ArchiveError {

@@ -5,9 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stella_archive::anchor::Anchor;
-use stella_archive::fall::Falls;
-use stella_archive::history::{self, JudgedStatement, Judgement};
+use stella_archive::history::{JudgedStatement, Judgement};
 use stella_archive::keyset::Keyset;
 use stella_archive::statement::Manifest;
 use stella_archive::witnessed::{note_key, require_witnessed};
@@ -23,6 +21,7 @@ use stella_tlog::tree::TreeSize;
 use stella_tlog::witness::AddCheckpoint;
 use stella_wire::transport::Transport;
 
+use super::before::judge_own;
 use super::error::{ArchiveError, Mismatch};
 use super::open::{self, Archive};
 use super::pack::write_part;
@@ -88,7 +87,7 @@ pub async fn cosign(witnessing: &Witnessing<'_>) -> Result<Witnessed, ArchiveErr
     require_free(&witnessing.storage, &archive.name).await?;
     let mut note = Note {
         text: checkpoint.to_string(),
-        signatures: kept(witnessing, &archive.name, &checkpoint).await?,
+        signatures: kept(witnessing, &archive, &checkpoint).await?,
     };
     if note.verify(witnessing.signer.key()).is_err() {
         let signature = witnessing.signer.sign(&checkpoint, (witnessing.now)())?;
@@ -127,15 +126,15 @@ pub async fn cosign(witnessing: &Witnessing<'_>) -> Result<Witnessed, ArchiveErr
     })
 }
 
-/// Reads the note that is kept beside the archive of a period; none where there is none.
+/// Reads the note that is kept beside an archive; none where there is none.
 ///
 /// # Errors
 /// `Unreadable`, `Storage`.
-pub async fn note_of(
-    storage: &Arc<dyn Storage>,
-    period: &str,
-) -> Result<Option<Note>, ArchiveError> {
-    let name = name_of(period);
+pub async fn note_of(archive: &Archive) -> Result<Option<Note>, ArchiveError> {
+    let name = name_of(&archive.name);
+    let Some(storage) = archive.storage() else {
+        return Ok(None);
+    };
     let kept = match Archive::open_as(Arc::clone(storage), &name, NOTE_TYPE).await {
         Err(ArchiveError::Absent { .. }) => return Ok(None),
         opened => opened?,
@@ -172,10 +171,10 @@ async fn require_free(storage: &Arc<dyn Storage>, period: &str) -> Result<(), Ar
 /// write to the place could have put others there.
 async fn kept(
     witnessing: &Witnessing<'_>,
-    period: &str,
+    archive: &Archive,
     checkpoint: &Checkpoint,
 ) -> Result<Vec<NoteSignature>, ArchiveError> {
-    let note = match note_of(&witnessing.storage, period).await {
+    let note = match note_of(archive).await {
         Err(ArchiveError::Unreadable { .. }) => None,
         note => note?,
     };
@@ -206,15 +205,7 @@ async fn newest(witnessing: &Witnessing<'_>) -> Result<(Archive, Judgement), Arc
     let newest = listed.last().ok_or_else(absent)?;
     let archive = Archive::open(Arc::clone(&witnessing.storage), &newest.name).await?;
     let (history, _) = archive.history().await?;
-    // By its own newest keyset, which is one of ours: another may have followed since.
-    let version = history.keysets.len() as u64;
-    let anchor = witnessing
-        .keysets
-        .anchor(Some(version))
-        .map(Anchor::Organisation);
-    let anchor = anchor.ok_or(ArchiveError::Mismatch(Mismatch::Before))?;
-    let now = (witnessing.now)();
-    let judgement = history::judge(&history, &anchor, &Falls::default(), None, now)?;
+    let judgement = judge_own(&history, witnessing.keysets, (witnessing.now)())?;
     Ok((archive, judgement))
 }
 

@@ -92,13 +92,10 @@ pub(super) async fn examine_stream(
     let workers = Workers::start(&verifier, threads);
     let (mut waiting, mut held, mut seen) = (VecDeque::new(), 0, 0);
     loop {
-        let some = next_few(&mut incoming).await?;
+        let (some, bytes) = next_few(&mut incoming).await?;
         let is_end = some.is_empty();
         if !is_end {
-            held += some
-                .iter()
-                .map(|arrival| arrival.bytes.len())
-                .sum::<usize>();
+            held += bytes;
             waiting.push_back(workers.send(some, now()));
         }
         while is_end || held > MOST_HELD {
@@ -118,8 +115,8 @@ pub(super) async fn examine_stream(
     }
 }
 
-/// Reads as many attestations as a thread takes at once.
-async fn next_few(incoming: &mut Incoming<'_>) -> Result<Vec<Arrival>, ArchiveError> {
+/// Reads as many attestations as a thread takes at once; returns how many bytes they have, too.
+async fn next_few(incoming: &mut Incoming<'_>) -> Result<(Vec<Arrival>, usize), ArchiveError> {
     let (mut some, mut held) = (Vec::new(), 0);
     while some.len() < AT_ONCE && held < MOST_HELD {
         let Some(arrival) = incoming.next().await.transpose()? else {
@@ -128,7 +125,7 @@ async fn next_few(incoming: &mut Incoming<'_>) -> Result<Vec<Arrival>, ArchiveEr
         held += arrival.bytes.len();
         some.push(arrival);
     }
-    Ok(some)
+    Ok((some, held))
 }
 
 /// Threads that verify, each the next few that nobody has taken: one that others keep from its core holds up nobody, and what a

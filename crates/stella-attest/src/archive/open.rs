@@ -159,6 +159,14 @@ impl Archive {
         }
     }
 
+    /// Returns the place where it is published; none before that.
+    pub(super) fn storage(&self) -> Option<&Arc<dyn Storage>> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Storage(storage) => Some(storage),
+        }
+    }
+
     /// Returns the names of its files.
     pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
         self.parts
@@ -368,14 +376,7 @@ impl Archive {
             files.push(self.read(&name, role.limit() as u64).await?);
         }
         let files = <[Vec<u8>; 4]>::try_from(files).ok();
-        Ok(
-            files.map(|[root, timestamp, snapshot, targets]| TufMetadata {
-                root,
-                timestamp,
-                snapshot,
-                targets,
-            }),
-        )
+        Ok(files.map(TufMetadata::from))
     }
 
     /// Reads the period's leaves as they are: nothing is proved.

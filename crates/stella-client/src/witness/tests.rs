@@ -5,7 +5,6 @@
 use http::header::HeaderValue;
 use stella_bundle::key::KeyDetails;
 use stella_keys::{EphemeralKey, Signer as _};
-use stella_tlog::cosignature::UnixSeconds;
 use stella_tlog::note::{KeyName, SignatureType, VerifierKey, signature_line};
 use stella_wire::transport::TransportError;
 
@@ -22,9 +21,9 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let signer = EphemeralKey::generate(KeyDetails::Ed25519).unwrap();
-        let raw: [u8; 32] = *signer.public_key().spki().last_chunk().unwrap();
+        let raw = signer.public_key().bits();
         let name = KeyName::new("witness.example").unwrap();
-        let key = VerifierKey::new(name, SignatureType::CosignatureEd25519, &raw).unwrap();
+        let key = VerifierKey::new(name, SignatureType::CosignatureEd25519, raw).unwrap();
         let witness = quorum::Witness {
             name: "one".to_owned(),
             key,

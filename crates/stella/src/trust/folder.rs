@@ -159,14 +159,18 @@ impl Folder {
         Ok(Some(walked).filter(|walked| walked.repository == address))
     }
 
+    /// Returns the walk over the repository from which such a trust root came; none where it came from elsewhere.
+    fn walk_behind(&self, kind: TrustKind, source: &str) -> Result<Option<Walked>, Failure> {
+        match kind {
+            TrustKind::Public => self.last_walk(PUBLIC.repository),
+            TrustKind::Tuf => self.last_walk(source),
+            _ => Ok(None),
+        }
+    }
+
     /// Returns what is known of the TUF repository that a record names; none where it names none.
     pub(crate) fn metadata(&self, record: &Record) -> Result<Option<Metadata>, Failure> {
-        let address = match record.kind {
-            TrustKind::Public => PUBLIC.repository,
-            TrustKind::Tuf => record.source.as_str(),
-            _ => return Ok(None),
-        };
-        let walked = self.last_walk(address)?;
+        let walked = self.walk_behind(record.kind, &record.source)?;
         Ok(walked.and_then(|walked| {
             let root = Root::trust(&walked.believed.root).ok()?;
             let bytes = walked.believed.timestamp.as_deref();
@@ -181,12 +185,10 @@ impl Folder {
         material: &TrustMaterial,
         now: UnixTime,
     ) -> Option<TufMetadata> {
-        let address = match material.kind {
-            TrustKind::Public => PUBLIC.repository.to_owned(),
-            TrustKind::Tuf => self.record().ok().flatten()?.source,
-            _ => return None,
-        };
-        let believed = self.last_walk(&address).ok().flatten()?.believed;
+        let record = self.record().ok().flatten();
+        let source = record.map(|record| record.source).unwrap_or_default();
+        let walked = self.walk_behind(material.kind, &source);
+        let believed = walked.ok().flatten()?.believed;
         let metadata = TufMetadata {
             root: believed.root,
             timestamp: believed.timestamp?,

@@ -36,9 +36,9 @@ impl Witness {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let signer = EphemeralKey::generate(KeyDetails::Ed25519).unwrap();
-        let raw: [u8; 32] = *signer.public_key().spki().last_chunk().unwrap();
+        let raw = signer.public_key().bits();
         let name = KeyName::new(&format!("witness.example.org/{}", address.port())).unwrap();
-        let key = VerifierKey::new(name, SignatureType::CosignatureEd25519, &raw).unwrap();
+        let key = VerifierKey::new(name, SignatureType::CosignatureEd25519, raw).unwrap();
         let inside = Arc::new(Mutex::new(Inside {
             signer,
             key,

@@ -10,8 +10,8 @@ use stella_attest::file;
 use stella_attest::keyset::KeysetFolder;
 use stella_attest::storage::Storage;
 use stella_bundle::identity::escape;
-use stella_bundle::time::UnixTime;
 use stella_client::network::{Network, NetworkOptions};
+use stella_client::witness::moment;
 use stella_client::{RetryPolicy, Retrying};
 use stella_keys::{CheckpointSigner, Signer};
 use stella_tlog::note::KeyName;
@@ -165,19 +165,21 @@ pub(super) fn read_policy(path: &Path) -> Result<Policy, Failure> {
 
 /// Says who cosigned, and who did not.
 pub(super) fn say(witnessed: &Witnessed) {
-    for Cosigned { witness, time } in &witnessed.cosigned {
-        terminal::say(&format!(
-            "  cosigned by {} at {}",
-            escape(witness),
-            at(time.0)
-        ));
-    }
+    say_cosigned(&witnessed.cosigned);
     for (name, why) in &witnessed.silent {
         terminal::tell(&format!(
             "warning: {} did not cosign: {}",
             escape(name),
             escape(why)
         ));
+    }
+}
+
+/// Says who cosigned.
+pub(super) fn say_cosigned(cosigned: &[Cosigned]) {
+    for Cosigned { witness, time } in cosigned {
+        let time = moment(*time);
+        terminal::say(&format!("  cosigned by {} at {time}", escape(witness)));
     }
 }
 
@@ -195,11 +197,6 @@ pub(super) fn facts(witnessed: &Witnessed) -> Value {
 pub(super) fn cosigned(cosigned: &[Cosigned]) -> Value {
     let cosigned = cosigned.iter();
     cosigned
-        .map(|each| json!({"witness": each.witness, "time": at(each.time.0).to_string()}))
+        .map(|each| json!({"witness": each.witness, "time": moment(each.time).to_string()}))
         .collect()
-}
-
-/// Returns the time of a cosignature.
-pub(super) fn at(seconds: u64) -> UnixTime {
-    UnixTime::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
 }

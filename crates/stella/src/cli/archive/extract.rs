@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
             ));
         }
         if let Some(path) = &args.proof {
-            let proof = cosigned_proof(&args.place, &archive, only).await?;
+            let proof = cosigned_proof(&archive, only).await?;
             write(path, proof.to_string().as_bytes())?;
             terminal::say(&format!(
                 "{}: the proof of leaf {} with the note as it is kept; whose signatures it has, its reader verifies",
@@ -124,12 +124,8 @@ pub(crate) async fn run(args: &Args) -> Result<u8, Failure> {
 }
 
 /// Returns the proof that an attestation's leaf is in the tree that witnesses cosigned.
-async fn cosigned_proof(
-    place: &PlaceFlags,
-    archive: &Archive,
-    found: &Extracted,
-) -> Result<TlogProof, Failure> {
-    let note = note_of(&place.storage()?, &archive.name).await;
+async fn cosigned_proof(archive: &Archive, found: &Extracted) -> Result<TlogProof, Failure> {
+    let note = note_of(archive).await;
     let note = note.map_err(failure)?.ok_or_else(|| {
         let message = format!("no note of witnesses is kept beside {}", archive.name);
         Failure::new(exit::LOG, message)

@@ -156,17 +156,22 @@ pub(crate) struct Add {
 
 async fn add(context: &Context, args: &Add) -> Result<u8, Failure> {
     let change = |keyset: &mut Keyset, new: &[OrgKey], _: &Clocks| {
-        let until = keyset.created.plus(YEAR * args.years);
-        for each in new {
-            let entry = OrgKeyEntry::new(each.public_key(), args.role, keyset.created, until);
-            keyset.keys.push(entry);
-        }
+        enter(keyset, new, args.role, args.years);
         Ok(())
     };
     let new = std::slice::from_ref(&args.new);
     args.ceremony
         .hold(context, Action::Add, &args.signers, new, change)
         .await
+}
+
+/// Adds keys that sign from the event on.
+fn enter(keyset: &mut Keyset, new: &[OrgKey], role: Role, years: u32) {
+    let until = keyset.created.plus(YEAR * years);
+    for each in new {
+        let entry = OrgKeyEntry::new(each.public_key(), role, keyset.created, until);
+        keyset.keys.push(entry);
+    }
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {
@@ -239,11 +244,7 @@ pub(crate) async fn rotate(context: &Context, args: &Rotate) -> Result<u8, Failu
     let change = |keyset: &mut Keyset, new: &[OrgKey], _: &Clocks| {
         let old = find(keyset, &args.old)?.clone();
         keyset.retire(&old.key_id, Status::Retired);
-        let until = keyset.created.plus(YEAR * args.years);
-        for each in new {
-            let entry = OrgKeyEntry::new(each.public_key(), old.role, keyset.created, until);
-            keyset.keys.push(entry);
-        }
+        enter(keyset, new, old.role, args.years);
         Ok(())
     };
     let new = std::slice::from_ref(&args.new);

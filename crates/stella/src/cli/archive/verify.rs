@@ -157,7 +157,7 @@ pub(crate) async fn run(_: &Context, args: &Args) -> Result<u8, Failure> {
     terminal::clear();
     let checked = checked.map_err(failure)?;
     let cosigned = match &witnesses {
-        Some(policy) => Some(args.cosigned(policy, &checked, &archive.name).await?),
+        Some(policy) => Some(require_cosigned(&archive, &checked, policy).await?),
         None => None,
     };
     args.report(&checked, &archive.name, cosigned.as_deref());
@@ -198,38 +198,6 @@ impl Args {
         }
     }
 
-    /// Requires the cosignatures that are asked for.
-    async fn cosigned(
-        &self,
-        policy: &quorum::Policy,
-        checked: &Checked,
-        name: &str,
-    ) -> Result<Vec<Cosigned>, Failure> {
-        let refused = |problem: String| {
-            Failure::new(exit::LOG, problem)
-                .hint("`stella archive cosign` has the newest archive cosigned")
-        };
-        let note = note_of(&self.place.storage()?, name)
-            .await
-            .map_err(failure)?;
-        let note =
-            note.ok_or_else(|| refused(format!("no note of witnesses is kept beside {name}")))?;
-        let judgement = &checked.judgement;
-        let manifest = statement(judgement, checked.sequence).map(|each| &each.manifest);
-        let keyset = manifest.and_then(|manifest| {
-            let version = manifest.keyset.version;
-            judgement
-                .keysets
-                .iter()
-                .find(|each| each.version == version)
-        });
-        let (manifest, keyset) = manifest
-            .zip(keyset)
-            .ok_or_else(|| refused(format!("{name} has no statement")))?;
-        let cosigned = require_witnessed(&note, manifest, keyset, policy);
-        cosigned.map_err(|refusal| refused(refusal.to_string()))
-    }
-
     fn own(&self) -> Result<Option<TrustedRoot>, Failure> {
         let Some(path) = &self.trusted_root else {
             return Ok(None);
@@ -260,13 +228,7 @@ impl Args {
             return;
         }
         say_past(judgement, checked.sequence);
-        for Cosigned { witness, time } in cosigned.unwrap_or_default() {
-            terminal::say(&format!(
-                "  cosigned by {} at {}",
-                escape(witness),
-                cosign::at(time.0)
-            ));
-        }
+        cosign::say_cosigned(cosigned.unwrap_or_default());
         terminal::say(&format!("period {}", escape(name)));
         terminal::say(&format!(
             "  L0 archived: {} attestations, byte for byte",
@@ -297,6 +259,33 @@ impl Args {
             ));
         }
     }
+}
+
+/// Requires the cosignatures that a policy asks for.
+async fn require_cosigned(
+    archive: &Archive,
+    checked: &Checked,
+    policy: &quorum::Policy,
+) -> Result<Vec<Cosigned>, Failure> {
+    let name = &archive.name;
+    let refused = |problem: String| {
+        Failure::new(exit::LOG, problem)
+            .hint("`stella archive cosign` has the newest archive cosigned")
+    };
+    let note = note_of(archive).await.map_err(failure)?;
+    let note =
+        note.ok_or_else(|| refused(format!("no note of witnesses is kept beside {name}")))?;
+    let judgement = &checked.judgement;
+    let manifest = statement(judgement, checked.sequence).map(|each| &each.manifest);
+    let keyset = manifest.and_then(|manifest| {
+        let mut keysets = judgement.keysets.iter();
+        keysets.find(|each| each.version == manifest.keyset.version)
+    });
+    let (manifest, keyset) = manifest
+        .zip(keyset)
+        .ok_or_else(|| refused(format!("{name} has no statement")))?;
+    let cosigned = require_witnessed(&note, manifest, keyset, policy);
+    cosigned.map_err(|refusal| refused(refusal.to_string()))
 }
 
 /// Tells about a statement and the newest one, which speaks for it.

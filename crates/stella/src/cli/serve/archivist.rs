@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use cronexpr::{Crontab, ParseOptions};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use stella_bundle::time::UnixTime;
 use stella_server::{ARCHIVE_METRICS, Clock as _, SystemClock};
 use tokio::process::Command;
@@ -21,7 +20,7 @@ use tokio::process::Command;
 use crate::cli::archive::period::Cadence;
 use crate::exit::{self, Failure};
 use crate::terminal;
-use numbers::Numbers;
+use numbers::{Numbers, Report};
 
 /// The file with the schedule.
 const CONFIGURATION: &str = "archivist.yaml";
@@ -80,13 +79,6 @@ fn utc() -> String {
 struct State {
     /// Seconds since 1970.
     last_success: i64,
-}
-
-/// Says whether a report names no witnesses that were missing.
-fn is_cosigned(report: &Path) -> bool {
-    let text = fs::read(report).unwrap_or_default();
-    let report: Value = serde_json::from_slice(&text).unwrap_or_default();
-    report["witnesses"]["error"].is_null()
 }
 
 /// Seals periods when their time has come.
@@ -222,11 +214,12 @@ impl Archivist {
                 None
             }
         };
-        let is_sealed = matches!(code, Some(exit::OK | exit::SIGNATURE | exit::LOG))
-            && report.exists()
-            && is_cosigned(&report);
+        let is_over = matches!(code, Some(exit::OK | exit::SIGNATURE | exit::LOG));
+        let sealed = (is_over && report.exists()).then(|| Report::read(&report));
+        let sealed = sealed.filter(Report::is_cosigned);
+        let is_sealed = sealed.is_some();
         let now = SystemClock.now();
-        self.numbers.add(is_sealed, &report, now.since(begun), now);
+        self.numbers.add(sealed, now.since(begun), now);
         self.record(is_sealed.then_some(now));
         is_sealed
     }
@@ -392,7 +385,7 @@ mod tests {
             ),
         ] {
             fs::write(&report, text).unwrap();
-            assert_eq!(is_cosigned(&report), expected, "{text}");
+            assert_eq!(Report::read(&report).is_cosigned(), expected, "{text}");
         }
     }
 }

@@ -29,11 +29,32 @@ struct Last {
 
 /// What is read of a run's report.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Report {
     manifest: Manifest,
     size: u64,
     let_go: Vec<String>,
+    witnesses: Option<Witnesses>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Witnesses {
+    error: Option<String>,
+}
+
+impl Report {
+    /// Reads a report; what cannot be read says nothing.
+    pub(super) fn read(path: &Path) -> Self {
+        let read = stella_attest::file::read(path, MAX_REPORT).ok();
+        let read = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        read.unwrap_or_default()
+    }
+
+    /// Says whether it names no witnesses that were missing.
+    pub(super) fn is_cosigned(&self) -> bool {
+        let witnesses = self.witnesses.as_ref();
+        witnesses.is_none_or(|witnesses| witnesses.error.is_none())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,16 +69,13 @@ struct Counts {
 }
 
 impl Numbers {
-    /// Counts a run.
-    pub(super) fn add(&mut self, is_sealed: bool, report: &Path, took: Duration, time: UnixTime) {
+    /// Counts a run, by the report of one that went well.
+    pub(super) fn add(&mut self, report: Option<Report>, took: Duration, time: UnixTime) {
         self.runs += 1;
-        if !is_sealed {
+        let Some(report) = report else {
             self.failures += 1;
             return;
-        }
-        let read = stella_attest::file::read(report, MAX_REPORT).ok();
-        let read = read.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
-        let report = read.unwrap_or_default();
+        };
         self.let_go += report.let_go.len() as u64;
         self.last = Some(Last { time, took, report });
     }
@@ -141,8 +159,8 @@ mod tests {
         std::fs::write(&path, report).unwrap();
         let mut numbers = Numbers::default();
         let time = UnixTime::from_seconds(1_795_000_000);
-        numbers.add(true, &path, Duration::from_millis(1500), time);
-        numbers.add(false, &path, Duration::ZERO, time);
+        numbers.add(Some(Report::read(&path)), Duration::from_millis(1500), time);
+        numbers.add(None, Duration::ZERO, time);
         let text = numbers.to_text();
         for line in [
             "stella_archive_runs_total 2",
